@@ -1,0 +1,144 @@
+"""The base of every typed Kubernetes object.
+
+A type holds only the fields its controller uses: unknown fields are skipped while decoding, which is what makes a list of 10,000 pods
+cost 25 us an object instead of hundreds. Objects are frozen, so one copy is shared by all readers, and they are trees without cycles, so
+the cyclic garbage collector is told to leave them alone.
+
+Because a decoded object may hold only a part of what the server has, it is never written back whole: see `Client.patch`.
+
+JSON names follow the API conventions (acronyms in capitals after the first word): `pod_ip` is `podIP`, `owner_references` is
+`ownerReferences`. https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+_ACRONYMS = {
+    "api": "API",
+    "cidr": "CIDR",
+    "cidrs": "CIDRs",
+    "id": "ID",
+    "ids": "IDs",
+    "ip": "IP",
+    "ips": "IPs",
+    "mac": "MAC",
+    "mtu": "MTU",
+    "uid": "UID",
+    "url": "URL",
+}
+
+
+def json_name(field: str) -> str:
+    """The JSON name of a Python field, by the Kubernetes API conventions: `host_ip` -> `hostIP`."""
+    first, *rest = field.rstrip("_").split("_")
+    return first + "".join(_ACRONYMS.get(word, word.capitalize()) for word in rest)
+
+
+class KubeStruct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename=json_name):
+    """A part of a Kubernetes object. Fields equal to their default are left out of the JSON."""
+
+
+class ObjectKey(NamedTuple):
+    """What names an object of one kind. `namespace` is empty for cluster-scoped kinds. Names are only names: identity is the UID."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where the API server serves a kind: `Resource("", "v1", "pods", "Pod")` or `Resource("apps", "v1", "deployments", "Deployment")`."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection, or of one object. An empty namespace is the collection over all namespaces."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+class OwnerReference(KubeStruct):
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(KubeStruct):
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.namespace, self.name)
+
+    @property
+    def deleting(self) -> bool:
+        """Deletion was asked for; the object stays until its last finalizer is gone."""
+        return bool(self.deletion_timestamp)
+
+
+class KubeObject(KubeStruct):
+    """A kind. A subclass names its `resource` and its other fields: `class Pod(KubeObject): resource = Resource(...)`."""
+
+    resource: ClassVar[Resource]
+
+    metadata: ObjectMeta = ObjectMeta()
+
+    @property
+    def key(self) -> ObjectKey:
+        return self.metadata.key
+
+    def owner_reference(self, *, controller: bool = False) -> OwnerReference:
+        """A reference to this object for its dependents: the garbage collector deletes them after it."""
+        return OwnerReference(
+            api_version=self.resource.api_version,
+            kind=self.resource.kind,
+            name=self.metadata.name,
+            uid=self.metadata.uid,
+            controller=controller,
+        )
+
+
+class Condition(KubeStruct):
+    """One condition of a status: https://kubernetes.io/docs/reference/using-api/api-concepts. `status` is True, False or Unknown."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    last_transition_time: str = ""
