@@ -1,14 +1,18 @@
-"""Errors of the Kubernetes API, typed and few. Third-party exceptions are mapped once, in the transport, with their cause.
+"""Errors of the Kubernetes API, typed and few.
 
-What a caller needs to decide is on the error: `retryable` (the same call may succeed later) and, for `Unavailable`, `sent`: whether
-the request may have taken effect although no answer came.
+Third-party exceptions are mapped once, in the transport, with their cause. What a caller needs to decide is on the
+error: `retryable` (the same call may succeed later) and, for `Unavailable`, `sent`: whether the request may have taken
+effect although no answer came.
 """
 
 from typing import ClassVar
 
 
 class ApiError(Exception):
-    """The API server refused or failed a request. `status` is the HTTP status (0 without an answer), `reason` the Status object's reason."""
+    """The API server refused or failed a request.
+
+    `status` is the HTTP status (0 without an answer), `reason` the Status object's reason.
+    """
 
     retryable: ClassVar[bool] = False
 

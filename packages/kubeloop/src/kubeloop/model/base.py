@@ -1,13 +1,13 @@
 """The base of every typed Kubernetes object.
 
-A type holds only the fields its controller uses: unknown fields are skipped while decoding, which is what makes a list of 10,000 pods
-cost 25 us an object instead of hundreds. Objects are frozen, so one copy is shared by all readers, and they are trees without cycles, so
-the cyclic garbage collector is told to leave them alone.
+A type holds only the fields its controller uses: unknown fields are skipped while decoding, which is what makes a list
+of 10,000 pods cost 25 us an object instead of hundreds. Objects are frozen, so one copy is shared by all readers, and
+they are trees without cycles, so the cyclic garbage collector is told to leave them alone.
 
-Because a decoded object may hold only a part of what the server has, it is never written back whole: see `Client.patch`.
+Because a decoded object may hold only a part of what the server has, it is never written back whole: `Client.patch`.
 
-JSON names follow the API conventions (acronyms in capitals after the first word): `pod_ip` is `podIP`, `owner_references` is
-`ownerReferences`. https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
+JSON names follow the API conventions (acronyms in capitals after the first word): `pod_ip` is `podIP`. Source:
+kubernetes/community, contributors/devel/sig-architecture/api-conventions.md.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class KubeStruct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class ObjectKey(NamedTuple):
-    """What names an object of one kind. `namespace` is empty for cluster-scoped kinds. Names are only names: identity is the UID."""
+    """What names an object of one kind; `namespace` is empty for cluster-scoped kinds. Identity is the UID."""
 
     namespace: str
     name: str
@@ -52,7 +52,7 @@ class ObjectKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Where the API server serves a kind: `Resource("", "v1", "pods", "Pod")` or `Resource("apps", "v1", "deployments", "Deployment")`."""
+    """Where the API server serves a kind: `Resource("apps", "v1", "deployments", "Deployment")`."""
 
     group: str
     version: str
@@ -65,7 +65,7 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection, or of one object. An empty namespace is the collection over all namespaces."""
+        """The URL path of the collection (over all namespaces when none is given), or of one object."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         parts = [root]
         if self.namespaced and namespace:
@@ -78,7 +78,7 @@ class Resource:
         return "/".join(parts)
 
 
-class OwnerReference(KubeStruct):
+class OwnerReference(KubeStruct, frozen=True, kw_only=True):
     api_version: str
     kind: str
     name: str
@@ -87,7 +87,7 @@ class OwnerReference(KubeStruct):
     block_owner_deletion: bool = False
 
 
-class ObjectMeta(KubeStruct):
+class ObjectMeta(KubeStruct, frozen=True, kw_only=True):
     name: str = ""
     generate_name: str = ""
     namespace: str = ""
@@ -111,8 +111,11 @@ class ObjectMeta(KubeStruct):
         return bool(self.deletion_timestamp)
 
 
-class KubeObject(KubeStruct):
-    """A kind. A subclass names its `resource` and its other fields: `class Pod(KubeObject): resource = Resource(...)`."""
+class KubeObject(KubeStruct, frozen=True, kw_only=True):
+    """A kind. A subclass names its `resource` and its other fields.
+
+    mypy wants `frozen=True, kw_only=True` repeated in each subclass; at run time they are inherited.
+    """
 
     resource: ClassVar[Resource]
 
@@ -133,8 +136,8 @@ class KubeObject(KubeStruct):
         )
 
 
-class Condition(KubeStruct):
-    """One condition of a status: https://kubernetes.io/docs/reference/using-api/api-concepts. `status` is True, False or Unknown."""
+class Condition(KubeStruct, frozen=True, kw_only=True):
+    """One condition of a status; `status` is True, False or Unknown."""
 
     type: str
     status: str
