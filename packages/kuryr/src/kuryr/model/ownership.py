@@ -1,10 +1,13 @@
-"""Whose port is it: the one rule by which a Neutron port is ours, written in the create itself and read by everything that lists.
+"""Whose port is it: the one rule by which a Neutron port is ours, written in the create itself and read by everything
+that lists.
 
-`device_owner` says which cluster (`compute:kuryr-<cluster>`; any suffix after `compute:` is accepted by Neutron and OVN treats the port as
-a VM's), `device_id` says which pool and slot (`kuryr:<pool UID>:<slot>`; not UUID-shaped, or Neutron would notify Nova for each).
+`device_owner` says which cluster (`compute:kuryr-<cluster>`; any suffix after `compute:` is accepted by Neutron and OVN
+treats the port as a VM's), `device_id` says which pool and slot (`kuryr:<pool UID>:<slot>`; not UUID-shaped, or Neutron
+would notify Nova for each).
 
-The MAC is derived from cluster, pool and slot. Neutron keeps (network, MAC) unique, so a create that is repeated after a lost answer is
-refused with MacAddressInUse instead of making a second port: the create happens exactly once, without a record of our own.
+The MAC is derived from cluster, pool and slot. Neutron keeps (network, MAC) unique, so a create that is repeated after
+a lost answer is refused with MacAddressInUse instead of making a second port: the create happens exactly once, without
+a record of our own.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""Our custom resources: all the state Kuryr keeps. Group kuryr.openstack.org, v1alpha1; the CRDs are generated from these types.
+"""Our custom resources: all the state Kuryr keeps. The CRDs are generated from these types.
 
 - KuryrNode: what a node is able to do, written by its daemon.
-- KuryrPortPool: the ports of one node, one network and one set of security groups. Ports belong to pools, never to pods.
-- KuryrPort: the claim of one pod, by UID, on one port. Complete when created, immutable after; its name is the pod's name.
+- KuryrPortPool: the ports of one node, one network and one set of security groups. Ports belong to pools, not pods.
+- KuryrPort: the claim of one pod, by UID, on one port. Complete when created, immutable after; named as the pod.
 """
 
 from typing import Annotated, ClassVar
