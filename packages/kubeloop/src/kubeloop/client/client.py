@@ -221,7 +221,10 @@ class Client:
 async def _events(kind: type[T], lines: AsyncIterator[bytes]) -> AsyncIterator[WatchEvent[T]]:
     decode_event = decoder(RawEvent).decode
     async for line in lines:
-        raw = decode_event(line)
+        try:
+            raw = decode_event(line)
+        except msgspec.MsgspecError as error:
+            raise errors.Unavailable(f"watch of {kind.resource.plural}: not an event: {error}") from error
         body = memoryview(raw.object)
         if raw.type == "BOOKMARK":
             meta = decoder(PartialObject).decode(body).metadata

@@ -1,0 +1,253 @@
+"""Who we are in OpenStack, and requests as that: credentials from clouds.yaml through keystoneauth, the calls
+themselves over aiohttp.
+
+keystoneauth blocks, so it runs only in an executor thread, one renewal at a time: it gives the endpoint and the token,
+and renews the token before it expires. A 401 renews once and repeats the request, which had no effect. Every request
+has a deadline and a request id of its own (X-Openstack-Request-Id), which the service logs; every failure becomes one
+of our errors, with that id.
+"""
+
+import asyncio
+import random
+import ssl
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import aiohttp
+import msgspec
+from keystoneauth1 import exceptions as keystone_errors
+from keystoneauth1 import loading
+from keystoneauth1 import session as keystone_session
+
+from kuryr.openstack import errors
+from kuryr.openstack.clouds import Cloud
+
+_EXPIRES_SOON_S = 60
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Exchange(Protocol):
+    """One HTTP exchange: the seam that a simulated OpenStack replaces. Raises `Unavailable` when there is no answer."""
+
+    async def __call__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> Answer: ...
+
+
+class HttpExchange:
+    """Exchanges over aiohttp with kept-alive connections."""
+
+    def __init__(self, cloud: Cloud, *, connections: int = 50) -> None:
+        self._cloud = cloud
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def __call__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> Answer:
+        """See `Exchange`."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=_tls(self._cloud))
+            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False) as answer,
+            ):
+                return Answer(answer.status, await answer.read(), answer.headers)
+        except TimeoutError as error:
+            raise errors.Unavailable(f"{method} {url}: no answer within {timeout_s:.0f} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise errors.Unavailable(f"cannot reach {url}: {error}", sent=False) from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise errors.Unavailable(f"{method} {url}: {error!r}") from error
+
+
+def _tls(cloud: Cloud) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cloud.ca_file or None)
+    if not cloud.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Token(Protocol):
+    """Where the token and the endpoint come from."""
+
+    async def fetch(self, *, renew: bool = False) -> str: ...
+
+    async def fetch_endpoint(self, service_type: str) -> str: ...
+
+
+class KeystoneToken:
+    """keystoneauth, off the event loop."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        options = {key.replace("-", "_"): value for key, value in cloud.auth.items()}
+        self._auth: Any = loading.get_plugin_loader(cloud.auth_type).load_from_options(**options)
+        self._session = keystone_session.Session(
+            auth=self._auth, verify=(cloud.ca_file or True) if cloud.verify else False, timeout=30
+        )
+        self._lock = asyncio.Lock()
+        self._token = ""
+        self._good_until = 0.0
+
+    async def fetch(self, *, renew: bool = False) -> str:
+        """The token; asked of Keystone only when there is none, it expires soon, or it was refused (`renew`)."""
+        used = self._token
+        if used and not renew and asyncio.get_running_loop().time() < self._good_until:
+            return used
+        async with self._lock:
+            if self._token == used:  # nobody renewed while we waited
+                await self._authenticate(renew=renew)
+            return self._token
+
+    async def _authenticate(self, *, renew: bool) -> None:
+        def ask() -> tuple[str, float]:
+            if renew:
+                self._auth.invalidate()
+            access = self._auth.get_access(self._session)
+            left = (access.expires - _utc_like(access.expires)).total_seconds()
+            return str(access.auth_token), float(left)
+
+        token, left_s = await _off_loop(ask)
+        self._token = token
+        self._good_until = asyncio.get_running_loop().time() + left_s - _EXPIRES_SOON_S
+
+    async def fetch_endpoint(self, service_type: str) -> str:
+        """The service's URL in the catalog, or the override of clouds.yaml. Raises `NotFound`."""
+        override = self._cloud.endpoint_overrides.get(service_type, "")
+        if override:
+            return override.rstrip("/")
+
+        def ask() -> Any:
+            return self._session.get_endpoint(
+                service_type=service_type, interface=self._cloud.interface, region_name=self._cloud.region or None
+            )
+
+        async with self._lock:
+            url = await _off_loop(ask)
+        if not url:
+            raise errors.NotFound(f"cloud {self._cloud.name}: no {self._cloud.interface} endpoint of {service_type}")
+        return str(url).rstrip("/")
+
+
+def _utc_like(moment: Any) -> Any:
+    return type(moment).now(moment.tzinfo)
+
+
+async def _off_loop(ask: Any) -> Any:
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, ask)
+    except (keystone_errors.Unauthorized, keystone_errors.Forbidden) as error:
+        raise errors.Unauthorised(f"Keystone: {error}", status=401) from error
+    except keystone_errors.ClientException as error:
+        raise errors.Unavailable(f"Keystone: {error}") from error
+
+
+class _NeutronError(msgspec.Struct):
+    type: str = ""
+    message: str = ""
+
+
+class _Body(msgspec.Struct, rename={"neutron": "NeutronError"}):
+    neutron: _NeutronError | None = None
+
+
+class Session:
+    """Authenticated requests to one service."""
+
+    def __init__(self, token: Token, exchange: Exchange, service_type: str, *, user_agent: str) -> None:
+        self._token = token
+        self._exchange = exchange
+        self._service_type = service_type
+        self._user_agent = user_agent
+        self._endpoint = ""
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One call, answered 2xx. A GET or DELETE is repeated, inside the deadline, where no answer or a 5xx came; a
+        POST or PUT only when nothing was sent.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._authenticated(method, path, body, deadline - loop.time(), headers or {})
+            except (errors.Unavailable, errors.Throttled) as error:
+                harmless = method in ("GET", "DELETE") or isinstance(error, errors.Throttled) or not error.sent
+                wait_s = random.uniform(0.2, 0.4) * 2**attempt  # noqa: S311 - jitter
+                if isinstance(error, errors.Throttled):
+                    wait_s = max(wait_s, error.retry_after_s)
+                if not harmless or attempt == _ATTEMPTS or loop.time() + wait_s >= deadline:
+                    raise
+            await asyncio.sleep(wait_s)
+        raise AssertionError("unreachable")
+
+    async def _authenticated(
+        self, method: str, path: str, body: bytes, timeout_s: float, extra: Mapping[str, str]
+    ) -> Answer:
+        for renew in (False, True):
+            async with asyncio.timeout(timeout_s):
+                token = await self._token.fetch(renew=renew)
+                if not self._endpoint:
+                    self._endpoint = await self._token.fetch_endpoint(self._service_type)
+            request_id = f"req-{uuid.uuid4()}"
+            headers = {
+                "X-Auth-Token": token,
+                "X-Openstack-Request-Id": request_id,
+                "Accept": "application/json",
+                "User-Agent": self._user_agent,
+                **({"Content-Type": "application/json"} if body else {}),
+                **extra,
+            }
+            answer = await self._exchange(method, self._endpoint + path, headers, body, timeout_s)
+            if answer.status == 401 and not renew:
+                continue
+            if answer.status >= 300:
+                raise error_from(answer, f"{method} {path.partition('?')[0]}", request_id)
+            return answer
+        raise AssertionError("unreachable")
+
+
+def error_from(answer: Answer, what: str, request_id: str) -> errors.OpenStackError:
+    """The typed error of a refusal."""
+    request_id = answer.headers.get("X-Openstack-Request-Id", request_id)
+    try:
+        detail = msgspec.json.decode(answer.body, type=_Body).neutron or _NeutronError()
+    except msgspec.MsgspecError:
+        detail = _NeutronError(message=answer.body[:200].decode(errors="replace").strip())
+    message = f"{what}: {answer.status} {detail.type} {detail.message}".rstrip()
+    known: dict[str, Any] = {"status": answer.status, "reason": detail.type, "request_id": request_id}
+    if answer.status in (413, 429):
+        after = answer.headers.get("Retry-After", "")
+        return errors.Throttled(message, **known, retry_after_s=float(after) if after.isdigit() else 1.0)
+    if answer.status == 409 and detail.type == "OverQuota":
+        return errors.QuotaExceeded(message, **known)
+    if answer.status == 409 and detail.type.startswith("IpAddressGenerationFailure"):
+        return errors.NoAddress(message, **known)
+    by_status: dict[int, type[errors.OpenStackError]] = {
+        401: errors.Unauthorised,
+        403: errors.Unauthorised,
+        404: errors.NotFound,
+        409: errors.Conflict,
+        412: errors.Conflict,
+    }
+    if answer.status >= 500:
+        return errors.Unavailable(message, **known)
+    return by_status.get(answer.status, errors.Rejected)(message, **known)

@@ -1,0 +1,152 @@
+"""What we know of our ports in Neutron, and which of them may be given to a pod. Pure: no I/O, no clock.
+
+Free ports are a subtraction: ours in Neutron, minus those named by a KuryrPort, minus those reserved by a claim that is
+being written, minus those cooling down after a release, minus those being deleted. Only the subtrahends of this process
+live here; after a restart the subtraction starts from Neutron's list and the KuryrPorts, and there is no record to
+recover.
+
+A reservation names a slot, not a port, and stays with its pod until the outcome is certain: when a create's answer is
+lost the next attempt asks for the same slot, so for the same MAC, and Neutron's uniqueness of MACs turns it into the
+same port.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from kuryr.model.ownership import PodUid, PoolUid, PortId, Slot, parse_device_id
+from kuryr.openstack.neutron import Port
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    ready: int
+    in_use: int
+    growing: int
+    cooling: int
+
+
+class PortLedger:
+    """`claimed` tells whether a KuryrPort in the store names a port; times are seconds of one monotonic clock."""
+
+    def __init__(self, claimed: Callable[[PortId], bool], *, cool_down_s: float) -> None:
+        self._claimed = claimed
+        self._cool_down_s = cool_down_s
+        self._ports: dict[Slot, Port] = {}
+        self._reserved: dict[PodUid, Slot] = {}
+        self._burnt: set[Slot] = set()  # somebody else's port has this slot's MAC
+        self._idle_since: dict[Slot, float] = {}
+        self._used: set[Slot] = set()  # a pod of our time had it: it cools down before another gets it
+        self._deleting: set[Slot] = set()
+
+    def ports(self, pool: PoolUid) -> list[Port]:
+        """Our ports of a pool, lowest slot first."""
+        return [port for slot, port in sorted(self._ports.items()) if slot.pool_uid == pool]
+
+    def slots(self) -> Collection[Slot]:
+        return self._ports.keys()
+
+    def port(self, slot: Slot) -> Port | None:
+        return self._ports.get(slot)
+
+    def reserve(self, pool: PoolUid, pod: PodUid, now: float) -> Slot:
+        """The slot whose port this pod gets: the one reserved before, else a free port's, else the lowest that is
+        unused.
+        """
+        slot = self._reserved.get(pod)
+        if slot is None or slot.pool_uid != pool or slot in self._burnt:
+            free = self._free(pool, now)
+            slot = free[0] if free else self._lowest_unused(pool)
+            self._reserved[pod] = slot
+        return slot
+
+    def burn(self, slot: Slot) -> None:
+        """The slot's MAC belongs to a port that is not ours: never try it again."""
+        self._burnt.add(slot)
+
+    def release(self, pod: PodUid) -> None:
+        """The pod's claim will not be written."""
+        self._reserved.pop(pod, None)
+
+    def confirm(self, pod: PodUid) -> None:
+        """The store has the pod's KuryrPort: it is the record now."""
+        self._reserved.pop(pod, None)
+
+    def reserved(self, pod: PodUid) -> Slot | None:
+        return self._reserved.get(pod)
+
+    def add(self, port: Port) -> None:
+        """Neutron has this port."""
+        slot = parse_device_id(port.device_id)
+        if slot is not None:
+            self._ports[slot] = port
+
+    def released(self, port_id: PortId, now: float) -> None:
+        """The last KuryrPort naming this port is gone: it cools down."""
+        for slot, port in self._ports.items():
+            if port.id == port_id:
+                self._used.add(slot)
+                self._idle_since[slot] = now
+
+    def replace(self, ports: Iterable[Port], *, unchanged_since: Collection[Slot]) -> None:
+        """A fresh list from Neutron.
+
+        `unchanged_since` are the slots known when the list was asked for: only those may vanish.
+        """
+        fresh = {slot: port for port in ports if (slot := parse_device_id(port.device_id)) is not None}
+        for slot in [slot for slot in self._ports if slot in unchanged_since and slot not in fresh]:
+            self.removed(slot)
+        for slot, port in fresh.items():
+            if slot in self._ports or slot not in unchanged_since:
+                self._ports[slot] = port
+
+    def surplus(self, pool: PoolUid, *, keep: int, now: float) -> list[Port]:
+        """Free ports beyond `keep` that nobody claimed for a whole cool-down; the first look at a port starts it."""
+        idle = sorted(slot for slot in self._ports if slot.pool_uid == pool and self._is_idle(slot))
+        ripe = [slot for slot in idle if self._is_ripe(slot, now)]
+        return [self._ports[slot] for slot in ripe[: max(0, len(idle) - keep)]]
+
+    def pools(self) -> set[PoolUid]:
+        """The pools that have ports."""
+        return {slot.pool_uid for slot in self._ports}
+
+    def mark_deleting(self, slot: Slot) -> None:
+        """From now on nobody is given this port."""
+        self._deleting.add(slot)
+
+    def removed(self, slot: Slot) -> None:
+        """Neutron has no such port (any more)."""
+        self._ports.pop(slot, None)
+        self._deleting.discard(slot)
+        self._idle_since.pop(slot, None)
+        self._used.discard(slot)
+
+    def counts(self, pool: PoolUid, now: float) -> PoolCounts:
+        ours = [slot for slot in self._ports if slot.pool_uid == pool]
+        in_use = sum(self._claimed(PortId(self._ports[slot].id)) for slot in ours)
+        ready = len(self._free(pool, now))
+        growing = sum(slot.pool_uid == pool and slot not in self._ports for slot in self._reserved.values())
+        return PoolCounts(ready, in_use, growing, len(ours) - in_use - ready)
+
+    def _is_idle(self, slot: Slot) -> bool:
+        port = self._ports.get(slot)
+        return (
+            port is not None
+            and slot not in self._deleting
+            and slot not in self._reserved.values()
+            and not self._claimed(PortId(port.id))
+        )
+
+    def _is_ripe(self, slot: Slot, now: float) -> bool:
+        return now - self._idle_since.setdefault(slot, now) >= self._cool_down_s
+
+    def _free(self, pool: PoolUid, now: float) -> list[Slot]:
+        """Idle, and not cooling down after another pod."""
+        idle = (slot for slot in self._ports if slot.pool_uid == pool and self._is_idle(slot))
+        return sorted(slot for slot in idle if slot not in self._used or self._is_ripe(slot, now))
+
+    def _lowest_unused(self, pool: PoolUid) -> Slot:
+        taken = {*self._ports, *self._reserved.values(), *self._burnt, *self._deleting}
+        index = 0
+        while Slot(pool, index) in taken:
+            index += 1
+        return Slot(pool, index)
