@@ -1,0 +1,102 @@
+"""`Vswitch` over OVSDB: decisions from the local copy, effects as single transactions, waiting without polling."""
+
+import asyncio
+from collections.abc import Mapping
+
+from kuryr.daemon.ovsdb import ports
+from kuryr.daemon.ovsdb.client import OvsdbClient, TransactionRefused
+from kuryr.daemon.ovsdb.codec import as_set
+from kuryr.daemon.ovsdb.replica import COLUMNS, Replica
+from kuryr.daemon.records import OVN_INSTALLED, SandboxRecord, parse_record
+from kuryr.daemon.vswitch import InterfaceFailed, NotInstalled, VswitchError, VswitchSystem, VswitchUnavailable
+
+_ATTEMPTS = 4
+_OUTDATED = frozenset({"timed out", "constraint violation"})
+"""Refusals that mean: the local copy was behind when the operations were made from it."""
+
+_DEFAULT_BRIDGE = "br-int"  # ovn-controller(8), external_ids:ovn-bridge
+
+
+class OvsdbVswitch:
+    """The node's Open vSwitch. `run` must be running for anything else to work."""
+
+    def __init__(self, remote: str, *, timeout_s: float = 5.0) -> None:
+        """`remote`: `unix:/path` or `tcp:host:port`; `timeout_s` bounds each transaction, reconnecting included."""
+        self._replica = Replica()
+        self._client = OvsdbClient(remote, COLUMNS, self._replica, timeout_s=timeout_s)
+
+    async def run(self) -> None:
+        """Stay connected, until cancelled."""
+        await self._client.run()
+
+    async def wait_connected(self) -> None:
+        """Until the local copy is complete and current."""
+        await self._client.wait_connected()
+
+    async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
+        refusal: TransactionRefused | None = None
+        for _attempt in range(_ATTEMPTS):
+            if not self._replica.complete:
+                await self._client.transact()  # waits for the connection
+            operations = ports.plan_add(self._replica, bridge, name, record)
+            if not operations:
+                return
+            try:
+                await self._client.transact(*operations)
+            except TransactionRefused as error:
+                if error.error not in _OUTDATED:
+                    raise
+                refusal = error
+            else:
+                return
+        raise VswitchError(f"port {name!r} kept changing while it was added: {refusal}") from refusal
+
+    async def del_port(self, name: str) -> None:
+        uuid = ports.parse_own_port(await self._client.transact(*ports.select_port(name)))
+        if uuid is not None:
+            await self._client.transact(*ports.plan_delete(uuid))
+
+    async def wait_installed(self, name: str, *, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                with self._replica.watch(name) as changed:
+                    while not self._is_installed(name):
+                        await changed.wait()
+                        changed.clear()
+        except TimeoutError as error:
+            raise NotInstalled(
+                f"OVN did not install the flows of {name!r} within {timeout_s:g} s: is ovn-controller running and "
+                f"connected, and is the Neutron port bound to this host?"
+            ) from error
+
+    def _is_installed(self, name: str) -> bool:
+        row = self._replica.interface(name)
+        if row is None:
+            raise InterfaceFailed(f"interface {name!r} was removed from Open vSwitch while its flows were awaited")
+        for message in as_set(row["error"]):
+            raise InterfaceFailed(f"Open vSwitch cannot use the device {name!r}: {message}")
+        return bool(row["external_ids"].get(OVN_INSTALLED) == "true")
+
+    def ports(self) -> Mapping[str, SandboxRecord]:
+        self._require_copy()
+        rows = self._replica.rows("Interface").values()
+        return {row["name"]: record for row in rows if (record := parse_record(row["external_ids"]))}
+
+    def system(self) -> VswitchSystem:
+        self._require_copy()
+        row = next(iter(self._replica.rows("Open_vSwitch").values()), None)
+        if row is None:
+            raise VswitchUnavailable("OVSDB has no Open_vSwitch row: run `ovs-vsctl init`")
+        ids = row["external_ids"]
+        return VswitchSystem(
+            hostname=ids.get("hostname", ""),
+            system_id=ids.get("system-id", ""),
+            bridge=ids.get("ovn-bridge", _DEFAULT_BRIDGE),
+            ovs_version=", ".join(map(str, as_set(row["ovs_version"]))),
+            encap_ips=tuple(filter(None, ids.get("ovn-encap-ip", "").split(","))),
+            connected=self._client.connected,
+        )
+
+    def _require_copy(self) -> None:
+        if not self._replica.complete:
+            raise VswitchUnavailable("OVSDB has not been reached yet")

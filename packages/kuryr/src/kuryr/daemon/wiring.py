@@ -1,0 +1,155 @@
+"""Wires interfaces into sandboxes: a veth pair from the kernel, a port from Open vSwitch, flows from OVN.
+
+Keyed by (container id, interface name): operations on one key run one after another, different keys in parallel. The
+OVS row is the durable record; names are derived, so undoing needs no API.
+
+Invariants: `plug` that fails or is cancelled, at any point, has removed what it made when it raises (or, when OVSDB
+stays unreachable, the next unplug or sweep does). `unplug` and `sweep` are idempotent. A DEL of an old attempt cannot
+touch a newer one: its names differ.
+
+It does not know Kubernetes, nor who may have which port; `Vswitch.add_port` refuses a port that another pod has.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, Kernel
+from kuryr.daemon.records import SandboxRecord, record_of
+from kuryr.daemon.sandbox import InterfaceSpec, PluggedInterface, Sandbox, desire_routes, host_ifname
+from kuryr.daemon.shield import finish
+from kuryr.daemon.vswitch import Vswitch
+
+log = logging.getLogger(__name__)
+
+UNDO_TIMEOUT_S = 15.0
+"""Long enough for a restart of ovsdb-server, short enough for a stop."""
+
+
+def _owner(container_id: str, ifname: str) -> str:
+    return f"{container_id}/{ifname}"
+
+
+def _key(owner: str) -> tuple[str, str]:
+    container_id, _, ifname = owner.partition("/")  # a container id has no slash (CNI specification, parameters)
+    return container_id, ifname
+
+
+class KeyedLock:
+    """One lock per key, kept only while somebody holds it or waits for it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._users: dict[tuple[str, str], int] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        self._users[key] = self._users.get(key, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._locks[key]
+
+
+class Wiring:
+    """The node's interfaces; one per daemon."""
+
+    def __init__(self, kernel: Kernel, vswitch: Vswitch, *, bridge: str | None = None) -> None:
+        """`bridge`: the integration bridge; without it, the one OVN is told to use (external_ids:ovn-bridge)."""
+        self._kernel = kernel
+        self._vswitch = vswitch
+        self._bridge = bridge
+        self._keys = KeyedLock()
+
+    async def plug(self, sandbox: Sandbox, interface: InterfaceSpec, *, timeout_s: float) -> PluggedInterface:
+        """Wire one interface and wait until traffic can flow. Raises KernelError, VswitchError.
+
+        `timeout_s` bounds the whole, waiting for another operation on the same key included; it ends in NotInstalled.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        name = host_ifname(sandbox.container_id, sandbox.ifname)
+        async with self._keys.hold((sandbox.container_id, sandbox.ifname)):
+            try:
+                link = await self._make(sandbox, interface, name)
+                left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+                await self._vswitch.wait_installed(name, timeout_s=left_s)
+            except BaseException:
+                await finish(self._undo(name))
+                raise
+        return PluggedInterface(
+            sandbox=sandbox, interface=interface, host_ifname=name, host_mac_address=link.host_mac_address
+        )
+
+    async def _make(self, sandbox: Sandbox, interface: InterfaceSpec, name: str) -> AttachedLink:
+        bridge = self._bridge or self._vswitch.system().bridge
+        link = await self._kernel.attach(
+            AttachRequest(
+                host_ifname=name,
+                netns=sandbox.netns,
+                ifname=sandbox.ifname,
+                mac_address=interface.mac_address,
+                mtu=interface.mtu,
+                owner=_owner(sandbox.container_id, sandbox.ifname),
+                addresses=interface.addresses,
+                routes=desire_routes(interface),
+            )
+        )
+        await self._vswitch.add_port(bridge, name, record_of(sandbox, interface))
+        return link
+
+    async def unplug(self, container_id: str, ifname: str) -> None:
+        """Remove the interface, wherever a plug got to. Raises KernelError, VswitchError: then call again."""
+        async with self._keys.hold((container_id, ifname)):
+            await finish(self._remove(host_ifname(container_id, ifname)))
+
+    def records(self) -> tuple[SandboxRecord, ...]:
+        """What is wired, from the local copy of OVSDB."""
+        return tuple(self._vswitch.ports().values())
+
+    async def sweep(self, is_alive: Callable[[SandboxRecord], bool]) -> tuple[SandboxRecord, ...]:
+        """Remove what no sandbox has, and give the records that were removed.
+
+        That is: links without a port (a daemon was killed in the middle of ADD), and ports which are not alive or whose
+        network namespace is gone. Every decision is made holding the key, so operations under way are left alone.
+        """
+        for name, owner in (await self._kernel.get_owners()).items():
+            async with self._keys.hold(_key(owner)):
+                if name not in self._vswitch.ports():
+                    log.info("removing a link without a port", extra={"link": name, "owner": owner})
+                    await self._kernel.detach(name)
+        removed = []
+        for name in tuple(self._vswitch.ports()):
+            record = self._vswitch.ports().get(name)
+            if record is not None and await self._sweep_port(name, record, is_alive):
+                removed.append(record)
+        return tuple(removed)
+
+    async def _sweep_port(self, name: str, record: SandboxRecord, is_alive: Callable[[SandboxRecord], bool]) -> bool:
+        async with self._keys.hold((record.container_id, record.ifname)):
+            if is_alive(record) and await self._kernel.is_netns(record.netns):
+                return False
+            if self._vswitch.ports().get(name) != record:
+                return False
+            log.info("removing a port without a sandbox", extra={"link": name, "container_id": record.container_id})
+            await finish(self._remove(name))
+            return True
+
+    async def _remove(self, name: str) -> None:
+        # The port first: while it is there, OVN may bind the Neutron port to a device that has gone.
+        async with asyncio.timeout(UNDO_TIMEOUT_S):
+            await self._vswitch.del_port(name)
+            await self._kernel.detach(name)
+
+    async def _undo(self, name: str) -> None:
+        """As `_remove`, but its own failures do not hide the one that led here; the sandbox's DEL comes anyway."""
+        for step in (self._vswitch.del_port, self._kernel.detach):
+            try:
+                async with asyncio.timeout(UNDO_TIMEOUT_S):
+                    await step(name)
+            except Exception:
+                log.exception("could not undo a failed plug: left to DEL or the sweep", extra={"link": name})
