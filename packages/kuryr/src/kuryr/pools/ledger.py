@@ -64,15 +64,8 @@ class PortLedger:
         self._burnt.add(slot)
 
     def release(self, pod: PodUid) -> None:
-        """The pod's claim will not be written."""
+        """The store has the pod's KuryrPort, which is the record now, or the claim will not be written."""
         self._reserved.pop(pod, None)
-
-    def confirm(self, pod: PodUid) -> None:
-        """The store has the pod's KuryrPort: it is the record now."""
-        self._reserved.pop(pod, None)
-
-    def reserved(self, pod: PodUid) -> Slot | None:
-        return self._reserved.get(pod)
 
     def add(self, port: Port) -> None:
         """Neutron has this port."""
@@ -103,14 +96,15 @@ class PortLedger:
         """Free ports beyond `keep` that nobody claimed for a whole cool-down; the first look at a port starts it."""
         idle = sorted(slot for slot in self._ports if slot.pool_uid == pool and self._is_idle(slot))
         ripe = [slot for slot in idle if self._is_ripe(slot, now)]
-        return [self._ports[slot] for slot in ripe[: max(0, len(idle) - keep)]]
+        unfinished = [slot for slot in sorted(self._deleting) if slot.pool_uid == pool and slot in self._ports]
+        return [self._ports[slot] for slot in (*unfinished, *ripe[: max(0, len(idle) - keep)])]
 
     def pools(self) -> set[PoolUid]:
         """The pools that have ports."""
         return {slot.pool_uid for slot in self._ports}
 
     def mark_deleting(self, slot: Slot) -> None:
-        """From now on nobody is given this port."""
+        """From now on nobody is given this port, also when the delete's answer is lost: it is asked again."""
         self._deleting.add(slot)
 
     def removed(self, slot: Slot) -> None:

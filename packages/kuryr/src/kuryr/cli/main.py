@@ -1,0 +1,67 @@
+"""The `kuryr` command."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from kubeloop.client.errors import ApiError, ConfigError
+from kubeloop.model.crd import crd_yaml
+
+from kuryr.cli.controller import run_controller
+from kuryr.cli.daemon import run_daemon
+from kuryr.cli.running import set_up_logging
+from kuryr.lab.command_line import add_lab_commands
+from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
+from kuryr.model.resources import KINDS
+from kuryr.openstack.errors import CloudConfigError, OpenStackError
+
+_CLEAR = (ConfigurationError, ConfigError, CloudConfigError, OpenStackError, ApiError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. What a user can mend is one line on standard error and exit code 1."""
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except _CLEAR as error:
+        print(f"kuryr: {error}", file=sys.stderr)
+    except ExceptionGroup as group:
+        known, unknown = group.split(_CLEAR)
+        if unknown is not None:
+            raise
+        for error in known.exceptions if known is not None else ():
+            print(f"kuryr: {error}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kuryr", description="OpenStack Neutron networking for Kubernetes pods")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("controller", run_controller, "give pods Neutron ports"),
+        ("daemon", run_daemon, "wire the pods of this node"),
+    ):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("--config", default="", metavar="FILE", help="configuration file; see `kuryr config`")
+        one.set_defaults(command=lambda options, run=run: _serve(options, run))
+    one = commands.add_parser("config", help="print the default configuration, explained")
+    one.set_defaults(command=lambda _: _print(render_defaults()))
+    one = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")
+    one.set_defaults(command=lambda _: _print(crd_yaml(KINDS)))
+    add_lab_commands(commands)
+    return parser
+
+
+def _serve(options: argparse.Namespace, run: Callable[[Configuration], object]) -> int:
+    configuration = load_configuration(options.config, os.environ)
+    set_up_logging(configuration.log)
+    asyncio.run(run(configuration))  # type: ignore[arg-type]
+    return 0
+
+
+def _print(text: str) -> int:
+    print(text, end="")
+    return 0

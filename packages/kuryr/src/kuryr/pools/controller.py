@@ -1,0 +1,109 @@
+"""Each reporting node has its pool; pools' counts are shown; surplus ports go; the ledger follows Neutron.
+
+Counts are written at most every few seconds, whatever happens in a pool: they are for people.
+"""
+
+import asyncio
+import logging
+
+import msgspec
+
+from kubeloop.client import errors as kube
+from kubeloop.client.client import Client, MergePatch
+from kubeloop.controller.controller import DONE, Controller, Result
+from kubeloop.informer.informer import Informer
+from kubeloop.model.base import ObjectKey
+from kuryr.model.ownership import PoolUid
+from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
+from kuryr.openstack.errors import OpenStackError
+from kuryr.openstack.placement import Placement
+from kuryr.pools.ledger import PortLedger
+from kuryr.pools.planner import desire_pool
+from kuryr.pools.source import PoolSource
+
+log = logging.getLogger(__name__)
+
+_COUNTS_AFTER_S = 3.0
+_TEND_EVERY_S = 2.0
+_RESYNC_EVERY_S = 300.0
+
+
+class PoolController:
+    """Keys are nodes for the pools, pools for their counts."""
+
+    def __init__(
+        self,
+        client: Client,
+        source: PoolSource,
+        ledger: PortLedger,
+        placement: Placement,
+        *,
+        nodes: Informer[KuryrNode],
+        pools: Informer[KuryrPortPool],
+        claims: Informer[KuryrPort],
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._ledger = ledger
+        self._placement = placement
+        self._nodes = nodes
+        self._pools = pools
+        self.pools: Controller[ObjectKey] = Controller("pools", self._reconcile_pool, workers=2)
+        self.pools.watches(nodes, lambda node: (node.key,))
+        self.pools.watches(pools, lambda pool: (ObjectKey("", pool.spec.node),))
+        self.counts: Controller[ObjectKey] = Controller("pool-counts", self._reconcile_counts, workers=1)
+        claims.add_handler(lambda change: self._count_later(change.object.spec.pool))
+        pools.add_handler(lambda change: self._count_later(change.object.metadata.name))
+
+    def _count_later(self, pool: str) -> None:
+        self.counts.enqueue(ObjectKey("", pool), after_s=_COUNTS_AFTER_S)
+
+    async def _reconcile_pool(self, key: ObjectKey) -> Result:
+        node = self._nodes.store.get(key)
+        pool = desire_pool(node, self._placement) if node is not None else None
+        if pool is None or self._pools.store.get(pool.key) is not None:
+            return DONE
+        try:
+            await self._client.create(pool)
+        except kube.AlreadyExists:
+            return DONE
+        log.info("pool created: pool=%s node=%s", pool.metadata.name, key.name)
+        return DONE
+
+    async def _reconcile_counts(self, key: ObjectKey) -> Result:
+        pool = self._pools.store.get(key)
+        if pool is None:
+            return DONE
+        counts = self._ledger.counts(PoolUid(pool.metadata.uid), asyncio.get_running_loop().time())
+        status = msgspec.structs.replace(
+            pool.status, ready=counts.ready, in_use=counts.in_use, growing=counts.growing, cooling=counts.cooling
+        )
+        if status != pool.status:
+            # zeros too: a merge patch leaves alone what is not named
+            shown = {
+                "ready": counts.ready,
+                "inUse": counts.in_use,
+                "growing": counts.growing,
+                "cooling": counts.cooling,
+            }
+            patch = MergePatch({"status": shown})
+            await self._client.patch(KuryrPortPool, key.name, patch, subresource="status")
+        if counts.cooling or counts.growing:
+            return Result(requeue_after_s=_COUNTS_AFTER_S)
+        return DONE
+
+    async def tend(self) -> None:
+        """Until cancelled: deletes surplus ports as they ripen, and lists Neutron now and then, and after failures."""
+        loop = asyncio.get_running_loop()
+        listed = loop.time()
+        stale = False
+        while True:
+            try:
+                if stale or loop.time() - listed > _RESYNC_EVERY_S:
+                    await self._source.resync()
+                    listed, stale = loop.time(), False
+                await self._source.delete_surplus()
+            except OpenStackError as error:
+                log.warning("cannot tend the pools: cause=%s", error)
+                stale = True
+            await asyncio.sleep(_TEND_EVERY_S)

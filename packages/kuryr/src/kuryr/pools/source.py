@@ -1,0 +1,134 @@
+"""Gives out ports of pools, making them in Neutron exactly once, and deletes those that nobody claims.
+
+The order is always: reserve the slot, then create. A create whose answer was lost is asked again with the same MAC and
+gets 409 MacAddressInUse, and then the port that is there is taken, if it is ours.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from kubeloop.controller.controller import Retry
+from kubeloop.model.base import ObjectKey
+from kuryr.model.ownership import (
+    ClusterId,
+    PodUid,
+    PoolUid,
+    Slot,
+    device_id,
+    device_owner,
+    mac_address,
+    parse_device_id,
+)
+from kuryr.model.resources import Address, Interface, KuryrNode, KuryrPortPool
+from kuryr.openstack import errors
+from kuryr.openstack.neutron import Neutron, Port, PortRequest
+from kuryr.openstack.placement import Placement
+from kuryr.pools.ledger import PortLedger
+
+log = logging.getLogger(__name__)
+
+_BINDING_FAILED = ("binding_failed", "unbound")
+
+
+class PoolSource:
+    """The `PortSource` of the ports' controller."""
+
+    def __init__(
+        self,
+        neutron: Neutron,
+        ledger: PortLedger,
+        *,
+        cluster: ClusterId,
+        placement: Placement,
+        node: Callable[[ObjectKey], KuryrNode | None],
+    ) -> None:
+        self._neutron = neutron
+        self._ledger = ledger
+        self._cluster = cluster
+        self._placement = placement
+        self._node = node
+
+    async def acquire(self, pool: KuryrPortPool, pod: PodUid) -> Interface:
+        """A port for the pod: a free one, else a new one. Raises `OpenStackError`."""
+        pool_uid = PoolUid(pool.metadata.uid)
+        slot = self._ledger.reserve(pool_uid, pod, asyncio.get_running_loop().time())
+        port = self._ledger.port(slot)
+        if port is None:
+            port = await self._make(pool, slot)
+            self._ledger.add(port)
+        return self._interface(port)
+
+    def release(self, pod: PodUid) -> None:
+        self._ledger.release(pod)
+
+    async def resync(self) -> None:
+        """Makes the ledger equal Neutron: one list of all ports with our mark."""
+        known = set(self._ledger.slots())
+        ports = await self._neutron.fetch_ports(device_owner=device_owner(self._cluster))
+        self._ledger.replace(ports, unchanged_since=known)
+
+    async def delete_surplus(self) -> None:
+        """Deletes what nobody claimed for a whole cool-down. A failed delete is asked again next time."""
+        now = asyncio.get_running_loop().time()
+        for pool in self._ledger.pools():
+            for port in self._ledger.surplus(pool, keep=0, now=now):
+                await self._delete(port)
+
+    async def _delete(self, port: Port) -> None:
+        slot = parse_device_id(port.device_id)
+        assert slot is not None, "the ledger holds only ports of ours"
+        self._ledger.mark_deleting(slot)
+        await self._neutron.delete_port(port.id)
+        self._ledger.removed(slot)
+        log.info("port deleted, nobody claimed it: port=%s", port.id)
+
+    async def _make(self, pool: KuryrPortPool, slot: Slot) -> Port:
+        node = self._node(ObjectKey("", pool.spec.node))
+        if node is None or not node.status.host_id:
+            raise Retry(f"node {pool.spec.node} does not say where its ports are to be bound")
+        request = PortRequest(
+            name=f"kuryr-{pool.spec.node}-{slot.index}",
+            network_id=pool.spec.network_id,
+            subnet_ids=pool.spec.subnet_ids,
+            mac_address=mac_address(self._cluster, slot),
+            device_owner=device_owner(self._cluster),
+            device_id=device_id(slot),
+            host_id=node.status.host_id,
+            security_groups=pool.spec.security_group_ids,
+        )
+        try:
+            port = await self._neutron.create_port(request)
+        except errors.Conflict as error:
+            if error.reason != "MacAddressInUse":
+                raise
+            port = await self._adopt(request, slot)
+        if port.vif_type in _BINDING_FAILED:
+            await self._neutron.delete_port(port.id)
+            raise errors.Conflict(f"port binding failed on host {request.host_id}: is OVN running there?")
+        return port
+
+    async def _adopt(self, request: PortRequest, slot: Slot) -> Port:
+        """The port that has the MAC: an earlier create of ours took effect, unless it is somebody else's."""
+        for port in await self._neutron.fetch_ports(network_id=request.network_id, mac_address=request.mac_address):
+            if (port.device_owner, port.device_id) == (request.device_owner, request.device_id):
+                return port
+            self._ledger.burn(slot)
+        raise Retry(f"MAC {request.mac_address} of slot {slot.index} belongs to a port that is not ours")
+
+    def _interface(self, port: Port) -> Interface:
+        addresses = tuple(
+            Address(
+                ip=fixed.ip_address,
+                prefix_length=self._placement.prefix_length(fixed.subnet_id),
+                gateway=self._placement.gateway(fixed.subnet_id),
+            )
+            for fixed in port.fixed_ips
+        )
+        return Interface(
+            port_id=port.id,
+            mac_address=port.mac_address,
+            mtu=self._placement.network.mtu,
+            addresses=addresses,
+            vif_type=port.vif_type,
+        )

@@ -1,0 +1,155 @@
+"""One claim for each living pod, none for dead ones. Only sequences the planner's steps."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from kubeloop.client import errors as kube
+from kubeloop.client.client import Client
+from kubeloop.controller.controller import DONE, Controller, Result, Retry
+from kubeloop.informer.informer import Informer
+from kubeloop.informer.store import Change
+from kubeloop.model.base import ObjectKey, ObjectMeta
+from kubeloop.model.core import Pod
+from kuryr.model.ownership import PodUid
+from kuryr.model.pods import FINISHED, is_static
+from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrPort, KuryrPortPool, KuryrPortSpec
+from kuryr.openstack.errors import OpenStackError
+from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
+
+log = logging.getLogger(__name__)
+
+NODE_INDEX = "node"
+
+
+class PortSource(Protocol):
+    """Where ports come from: the pools."""
+
+    async def acquire(self, pool: KuryrPortPool, pod: PodUid) -> Interface:
+        """A port of the pool, reserved for the pod until `release`. The same one when asked again."""
+        ...
+
+    def release(self, pod: PodUid) -> None:
+        """The reservation has served: the claim is recorded and in the store, or will not be."""
+        ...
+
+
+class PortController:
+    """Keys are pods by name; a KuryrPort has its pod's name."""
+
+    def __init__(
+        self,
+        client: Client,
+        ports: PortSource,
+        *,
+        pods: Informer[Pod],
+        claims: Informer[KuryrPort],
+        pools: Informer[KuryrPortPool],
+        workers: int,
+    ) -> None:
+        self._client = client
+        self._ports = ports
+        self._pods = pods
+        self._claims = claims
+        self._pools = pools
+        self._reserved: dict[ObjectKey, set[PodUid]] = {}
+        self._waiting: dict[str, set[ObjectKey]] = {}
+        self.controller: Controller[ObjectKey] = Controller("ports", self._reconcile, workers=workers, deadline_s=180)
+        self.controller.watches(pods, lambda pod: (pod.key,), predicate=concerns_us)
+        self.controller.watches(claims, lambda claim: (claim.key,), predicate=_is_news)
+        self.controller.watches(pools, self._waiting_for)
+
+    def _waiting_for(self, pool: KuryrPortPool) -> Iterable[ObjectKey]:
+        return self._waiting.pop(pool.spec.node, ())
+
+    async def _reconcile(self, key: ObjectKey) -> Result:
+        pod = self._pods.store.get(key)
+        pool = self._pool_of(pod.spec.node_name) if pod is not None else None
+        for step in plan_claim(pod, self._claims.store.get(key), pool):
+            await self._apply(key, step)
+        return DONE
+
+    def _pool_of(self, node: str) -> KuryrPortPool | None:
+        pools = [pool for pool in self._pools.store.by_index(NODE_INDEX, node) if not pool.metadata.deleting]
+        return min(pools, key=lambda pool: pool.metadata.name) if pools else None
+
+    async def _apply(self, key: ObjectKey, step: Step) -> None:
+        match step:
+            case ReleaseReservations(but=but):
+                self._release(key, but)
+            case DeleteClaim(uid=uid):
+                await self._delete(key, uid)
+            case WaitForPool(node=node):
+                self._waiting.setdefault(node, set()).add(key)
+                log.info("pod waits, its node has no pool: pod=%s node=%s", key, node)
+            case MakeClaim(pod_uid=uid, pool=pool):
+                await self._claim(key, uid, pool)
+
+    def _release(self, key: ObjectKey, but: PodUid | None) -> None:
+        left = self._reserved.get(key, set())
+        for uid in [uid for uid in left if uid != but]:
+            self._ports.release(uid)
+            left.discard(uid)
+        if not left:
+            self._reserved.pop(key, None)
+
+    async def _delete(self, key: ObjectKey, uid: str) -> None:
+        try:
+            await self._client.delete(KuryrPort, key.name, namespace=key.namespace, uid=uid)
+        except (kube.NotFound, kube.Conflict):
+            return  # gone, or another one by now: its event brings the key again
+
+    async def _claim(self, key: ObjectKey, uid: PodUid, pool: KuryrPortPool) -> None:
+        self._reserved.setdefault(key, set()).add(uid)
+        try:
+            interface = await self._ports.acquire(pool, uid)
+        except OpenStackError as error:
+            raise Retry(f"no port for the pod yet: {error}") from error
+        pod = self._pods.store.get(key)
+        if pod is None or pod.metadata.deleting:
+            return  # it went while its port was made: its event brings the key again, and the port is free
+        try:
+            await self._client.create(_claim_of(pod, uid, pool, interface))
+        except kube.AlreadyExists:
+            return  # an older pod's of the same name, or ours after a lost answer: its event brings the key again
+        except (kube.Forbidden, kube.NotFound) as error:
+            if isinstance(error, kube.Forbidden) and not error.namespace_terminating:
+                raise
+            self._release(key, None)  # the namespace is going, and the pod with it
+
+
+def _claim_of(pod: Pod, uid: PodUid, pool: KuryrPortPool, interface: Interface) -> KuryrPort:
+    # a mirror may be deleted and made anew while its pod runs on: it must not take the claim with it
+    owners = () if is_static(pod) else (pod.owner_reference(),)
+    return KuryrPort(
+        metadata=ObjectMeta(
+            name=pod.metadata.name,
+            namespace=pod.metadata.namespace,
+            finalizers=(SANDBOX_FINALIZER,),
+            owner_references=owners,
+        ),
+        spec=KuryrPortSpec(pod_uid=uid, node=pod.spec.node_name, pool=pool.metadata.name, interfaces=(interface,)),
+    )
+
+
+def concerns_us(change: Change[Pod]) -> bool:
+    """Most changes of a pod are of its status and do not matter here."""
+    if change.old is None or change.new is None:
+        return True
+    return _facts(change.old) != _facts(change.new)
+
+
+def _facts(pod: Pod) -> tuple[object, ...]:
+    return pod.metadata.uid, pod.spec.node_name, pod.metadata.deleting, pod.status.phase in FINISHED
+
+
+def _is_news(change: Change[KuryrPort]) -> bool:
+    """A claim that came, goes or is gone; not the node's status."""
+    if change.old is None or change.new is None:
+        return True
+    return change.old.metadata.deleting != change.new.metadata.deleting
+
+
+def index_by_node() -> dict[str, Callable[[KuryrPortPool], Iterable[str]]]:
+    """The index that the pools' informer needs."""
+    return {NODE_INDEX: lambda pool: (pool.spec.node,)}
