@@ -98,7 +98,7 @@ class KuryrPortPoolStatus(KubeStruct, frozen=True, kw_only=True):
 
     ready: Annotated[int, Meta(description="free, can be claimed now", ge=0)] = 0
     in_use: Annotated[int, Meta(description="claimed by a KuryrPort", ge=0)] = 0
-    growing: Annotated[int, Meta(description="being created", ge=0)] = 0
+    growing: Annotated[int, Meta(description="being made for a pod, or reserved for one", ge=0)] = 0
     cooling: Annotated[int, Meta(description="released, not yet free again", ge=0)] = 0
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
 

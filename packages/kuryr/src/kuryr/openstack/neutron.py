@@ -98,6 +98,7 @@ class _SecurityGroups(msgspec.Struct):
 
 
 S = TypeVar("S")
+L = TypeVar("L", bound=msgspec.Struct)
 
 
 class Neutron:
@@ -157,9 +158,9 @@ class Neutron:
         groups = await self._by_name_or_id("security-groups", name_or_id, _SecurityGroups)
         return _only(groups.security_groups, "security group", name_or_id)
 
-    async def _by_name_or_id(self, collection: str, name_or_id: str, of: type[S]) -> S:
+    async def _by_name_or_id(self, collection: str, name_or_id: str, of: type[L]) -> L:
         found = _decode(of, await self._call("GET", f"/v2.0/{collection}?{urlencode({'id': name_or_id})}"))
-        if any(getattr(found, name) for name in msgspec.structs.asdict(found)):  # type: ignore[arg-type]
+        if any(getattr(found, name) for name in of.__struct_fields__):
             return found
         return _decode(of, await self._call("GET", f"/v2.0/{collection}?{urlencode({'name': name_or_id})}"))
 

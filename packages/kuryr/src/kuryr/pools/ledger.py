@@ -118,8 +118,9 @@ class PortLedger:
         ours = [slot for slot in self._ports if slot.pool_uid == pool]
         in_use = sum(self._claimed(PortId(self._ports[slot].id)) for slot in ours)
         ready = len(self._free(pool, now))
-        growing = sum(slot.pool_uid == pool and slot not in self._ports for slot in self._reserved.values())
-        return PoolCounts(ready, in_use, growing, len(ours) - in_use - ready)
+        reserved = {slot for slot in self._reserved.values() if slot.pool_uid == pool}
+        taken = sum(slot in self._ports and not self._claimed(PortId(self._ports[slot].id)) for slot in reserved)
+        return PoolCounts(ready, in_use, len(reserved), len(ours) - in_use - ready - taken)
 
     def _is_idle(self, slot: Slot) -> bool:
         port = self._ports.get(slot)

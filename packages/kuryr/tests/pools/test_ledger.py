@@ -1,0 +1,139 @@
+from kuryr.model.ownership import PodUid, PoolUid, PortId, Slot, device_id
+from kuryr.openstack.neutron import Port
+from kuryr.pools.ledger import PortLedger
+
+POOL = PoolUid("pool")
+COOL_DOWN_S = 20.0
+
+
+def _port(index: int, port_id: str = "") -> Port:
+    return Port(
+        id=port_id or f"port-{index}",
+        network_id="n",
+        mac_address=f"02:00:00:00:00:{index:02x}",
+        device_owner="compute:kuryr-c",
+        device_id=device_id(Slot(POOL, index)),
+    )
+
+
+class Case:
+    """A ledger and the KuryrPorts of the store."""
+
+    def __init__(self) -> None:
+        self.claimed: set[str] = set()
+        self.ledger = PortLedger(lambda port: port in self.claimed, cool_down_s=COOL_DOWN_S)
+
+    def reserve(self, pod: str, now: float = 0.0) -> int:
+        return self.ledger.reserve(POOL, PodUid(pod), now).index
+
+    def give(self, pod: str, now: float = 0.0) -> str:
+        """Reserves, makes the port, records the claim."""
+        index = self.reserve(pod, now)
+        self.ledger.add(_port(index))
+        self.claimed.add(f"port-{index}")
+        self.ledger.release(PodUid(pod))
+        return f"port-{index}"
+
+    def take_back(self, port: str, now: float) -> None:
+        self.claimed.remove(port)
+        self.ledger.released(PortId(port), now)
+
+
+def test_two_pods_never_get_the_same_slot() -> None:
+    case = Case()
+    assert [case.reserve("a"), case.reserve("b")] == [0, 1]
+
+
+def test_a_pod_that_asks_again_gets_the_slot_of_before() -> None:
+    case = Case()
+    assert [case.reserve("a"), case.reserve("b"), case.reserve("a")] == [0, 1, 0]
+
+
+def test_a_port_left_by_a_killed_controller_goes_to_the_next_pod() -> None:
+    case = Case()
+    case.ledger.replace([_port(4)], unchanged_since=())
+    assert case.reserve("a") == 4
+
+
+def test_a_claimed_port_is_not_free_although_nothing_here_remembers_who_has_it() -> None:
+    case = Case()
+    case.claimed.add("port-4")
+    case.ledger.replace([_port(4)], unchanged_since=())
+    assert case.reserve("a") == 0
+
+
+def test_a_released_port_goes_to_nobody_before_its_cool_down() -> None:
+    case = Case()
+    port = case.give("a")
+    case.take_back(port, now=100.0)
+    assert case.reserve("b", now=100.0 + COOL_DOWN_S - 1) == 1
+    assert case.reserve("c", now=100.0 + COOL_DOWN_S) == 0
+
+
+def test_a_port_nobody_claims_is_surplus_after_the_cool_down_and_not_before() -> None:
+    case = Case()
+    port = case.give("a")
+    case.take_back(port, now=100.0)
+    assert case.ledger.surplus(POOL, keep=0, now=100.0 + COOL_DOWN_S - 1) == []
+    assert [one.id for one in case.ledger.surplus(POOL, keep=0, now=100.0 + COOL_DOWN_S)] == [port]
+
+
+def test_a_port_that_is_reserved_or_claimed_is_never_surplus() -> None:
+    case = Case()
+    case.give("a")
+    case.ledger.replace([_port(0), _port(1)], unchanged_since=())
+    case.reserve("b")
+    case.ledger.surplus(POOL, keep=0, now=0.0)
+    assert case.ledger.surplus(POOL, keep=0, now=1000.0) == []
+
+
+def test_a_port_being_deleted_goes_to_nobody_and_is_asked_for_again() -> None:
+    case = Case()
+    case.ledger.replace([_port(0)], unchanged_since=())
+    case.ledger.mark_deleting(Slot(POOL, 0))
+    assert case.reserve("a") == 1
+    assert [port.id for port in case.ledger.surplus(POOL, keep=0, now=0.0)] == ["port-0"]
+
+
+def test_a_list_does_not_drop_a_port_made_while_it_was_read() -> None:
+    case = Case()
+    known = set(case.ledger.slots())
+    case.give("a")
+    case.ledger.replace([], unchanged_since=known)
+    assert case.ledger.port(Slot(POOL, 0)) is not None
+
+
+def test_a_list_does_not_bring_back_a_port_deleted_while_it_was_read() -> None:
+    case = Case()
+    case.ledger.replace([_port(0)], unchanged_since=())
+    known = set(case.ledger.slots())
+    case.ledger.mark_deleting(Slot(POOL, 0))
+    case.ledger.removed(Slot(POOL, 0))
+    case.ledger.replace([_port(0)], unchanged_since=known)
+    assert case.ledger.port(Slot(POOL, 0)) is None
+
+
+def test_a_port_that_vanished_from_neutron_vanishes_here() -> None:
+    case = Case()
+    case.ledger.replace([_port(0)], unchanged_since=())
+    case.ledger.replace([], unchanged_since=set(case.ledger.slots()))
+    assert case.ledger.port(Slot(POOL, 0)) is None
+
+
+def test_a_slot_whose_mac_somebody_else_has_is_never_tried_again() -> None:
+    case = Case()
+    case.reserve("a")
+    case.ledger.burn(Slot(POOL, 0))
+    assert case.reserve("a") == 1
+
+
+def test_counts_add_up() -> None:
+    case = Case()
+    port = case.give("a")
+    case.give("b")
+    case.take_back(port, now=100.0)
+    case.ledger.add(_port(7))
+    case.reserve("c", now=100.0)
+    case.reserve("d", now=100.0)
+    counts = case.ledger.counts(POOL, 100.0)
+    assert (counts.ready, counts.in_use, counts.growing, counts.cooling) == (0, 1, 2, 1)
