@@ -9,7 +9,6 @@ from kubeloop.client.kubeconfig import load_config
 from kubeloop.informer.informer import Informer
 from kubeloop.informer.store import Change
 from kubeloop.model.core import Namespace, Pod
-
 from kuryr.cli.running import FIELD_MANAGER, run_together, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.ownership import ClusterId, PortId

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from kubeloop.client.errors import ApiError, ConfigError
 from kubeloop.model.crd import crd_yaml
-
 from kuryr.cli.controller import run_controller
 from kuryr.cli.daemon import run_daemon
 from kuryr.cli.running import set_up_logging
@@ -32,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         known, unknown = group.split(_CLEAR)
         if unknown is not None:
             raise
-        for error in known.exceptions if known is not None else ():
-            print(f"kuryr: {error}", file=sys.stderr)
+        for problem in known.exceptions if known is not None else ():
+            print(f"kuryr: {problem}", file=sys.stderr)
     return 1
 
 

@@ -18,9 +18,20 @@ def user_agent(component: str) -> str:
 
 
 def set_up_logging(options: Log) -> None:
-    logging.basicConfig(
-        level=options.level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", force=True
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_KeyValues("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
+    logging.basicConfig(level=options.level.upper(), handlers=[handler], force=True)
+
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class _KeyValues(logging.Formatter):
+    """A constant message, then the record's extra fields as key=value."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        extra = [f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD]
+        return " ".join([super().formatMessage(record), *extra])
 
 
 async def run_together(*parts: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,41 @@
+# Everything a person does with this repository. Each target does its own set-up and reuses it afterwards.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+SOURCES := packages tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help check test format lab lab-down
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+$(READY): requirements/dev.txt packages/kubeloop/pyproject.toml packages/kuryr/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || apt-get install -y -qq python3-venv || { echo "install python3-venv"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "installing what requirements/dev.txt pins"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e packages/kubeloop -e packages/kuryr
+	@touch $@
+
+check: $(READY) ## format, lint, types, import layers
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy packages/kubeloop/src packages/kuryr/src
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## write the format that `make check` wants
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+test: $(READY) ## all tests
+	$(BIN)/pytest
+
+lab: $(READY) ## start the lab: a real OpenStack network and Kubernetes on this machine (root, Debian 12)
+	$(BIN)/kuryr lab up
+
+lab-down: $(READY) ## stop the lab and remove everything of it
+	$(BIN)/kuryr lab down

@@ -1,0 +1,68 @@
+"""`kuryr daemon`: wires the node's agent together."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from kubeloop.client.client import connect
+from kubeloop.client.kubeconfig import load_config
+from kubeloop.informer.informer import Informer
+from kuryr.cli.running import FIELD_MANAGER, run_together, user_agent
+from kuryr.daemon.agent import Agent
+from kuryr.daemon.cni.install import Installation, ensure_installed
+from kuryr.daemon.cni.server import CniServer
+from kuryr.daemon.netlink.kernel import NetlinkKernel
+from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
+from kuryr.daemon.reporting import NodeReporter
+from kuryr.daemon.wiring import Wiring
+from kuryr.model.configuration import Configuration, require
+from kuryr.model.resources import KuryrPort
+
+log = logging.getLogger(__name__)
+
+
+async def run_daemon(configuration: Configuration) -> None:
+    """Runs until SIGTERM; leaves plug-in and CNI configuration in place."""
+    options = configuration.daemon
+    node = require(options.node, "daemon.node")
+    cluster = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
+    installation = Installation(
+        plugin_dir=Path(options.cni_bin_dir),
+        config_dir=Path(options.cni_conf_dir),
+        socket=Path(options.socket),
+        interpreter=_interpreter(),
+    )
+    vswitch = OvsdbVswitch(options.ovsdb)
+    async with connect(cluster, user_agent=user_agent("daemon"), field_manager=FIELD_MANAGER) as client:
+        with NetlinkKernel() as kernel:
+            wiring = Wiring(kernel, vswitch, bridge=options.integration_bridge)
+            claims = Informer(client, KuryrPort, field_selector=f"spec.node={node}")
+            agent = Agent(
+                client,
+                claims,
+                wiring,
+                add_timeout_s=options.add_timeout_s,
+                plug_timeout_s=options.plug_timeout_s,
+            )
+            server = CniServer(options.socket, agent)
+
+            async def work() -> None:
+                await vswitch.wait_connected()
+                await wiring.sweep(lambda record: True)  # what a killed daemon left half-done
+                await claims.wait_synced()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(agent.controller.run())
+                    group.create_task(NodeReporter(client, vswitch, node=node).run())
+                    group.create_task(server.run())
+                    await server.wait_listening()
+                    ensure_installed(installation)
+                    log.info("daemon serves: node=%s socket=%s", node, options.socket)
+
+            await run_together(vswitch.run(), claims.run(), work())
+
+
+def _interpreter() -> str:
+    """The plug-in needs only the standard library: the system's Python where there is one, for it outlives ours."""
+    system = Path("/usr/bin/python3")
+    return str(system) if system.exists() else str(Path(sys.executable).resolve())

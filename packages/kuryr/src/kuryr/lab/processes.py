@@ -1,0 +1,199 @@
+"""Commands and long-running processes of the lab.
+
+A process is recorded by pid and kernel start time (pids wrap at 32768), and carries the lab's mark in its environment,
+which its children inherit: so `down` finds everything, also what a crash left unrecorded, and never signals a process
+that is not the lab's.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from kuryr.lab.layout import LabError, Layout, environment
+
+MARK = "KURYR_LAB_STATE"
+
+
+def run(
+    argv: Sequence[object],
+    *,
+    netns: str = "",
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    check: bool = True,
+    timeout_s: float = 60,
+    cwd: Path | None = None,
+) -> str:
+    """Runs a command to its end and gives its output. Raises `LabError` with the output when it fails."""
+    full = [*_inside(netns), *map(str, argv)]
+    try:
+        done = subprocess.run(
+            full,
+            env={**environment(), **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=cwd,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{full[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{' '.join(full)}: not done after {timeout_s:.0f} s") from error
+    if check and done.returncode:
+        raise LabError(f"{' '.join(full)}: exit {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def _inside(netns: str) -> list[str]:
+    return ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    name: str
+    pid: int
+    started: int
+    log: str
+
+    @property
+    def alive(self) -> bool:
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot (proc_pid_stat(5), field 22); 0 when there is none, or a
+    zombie.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+class Processes:
+    """The lab's processes, by name."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._records = layout.state / "processes"
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[object],
+        *,
+        netns: str = "",
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Starts a process unless it runs already. Its log is `<state>/logs/<name>.log`."""
+        if self.alive(name):
+            return
+        log = self._layout.state / "logs" / f"{name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._records.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [*_inside(netns), *map(str, argv)],
+                env={**environment(), **(env or {}), MARK: str(self._layout.state)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=cwd or self._layout.state,
+            )
+        record = Record(name, child.pid, start_time(child.pid), str(log))
+        (self._records / f"{name}.json").write_text(json.dumps(asdict(record)))
+
+    def record(self, name: str) -> Record | None:
+        try:
+            return Record(**json.loads((self._records / f"{name}.json").read_text()))
+        except (OSError, ValueError):
+            return None
+
+    def all(self) -> list[Record]:
+        found = (self.record(path.stem) for path in sorted(self._records.glob("*.json")))
+        return [record for record in found if record is not None]
+
+    def alive(self, name: str) -> bool:
+        record = self.record(name)
+        return record is not None and record.alive
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Sends a signal to the recorded process, if it is still that one."""
+        record = self.record(name)
+        if record is not None and record.alive:
+            os.kill(record.pid, number)
+
+    def stop(self, *names: str, timeout_s: float = 10) -> None:
+        """Asks all to end, waits, then kills; the records go."""
+        records = [record for name in names if (record := self.record(name)) is not None]
+        end_all([record.pid for record in records if record.alive], timeout_s)
+        for record in records:
+            (self._records / f"{record.name}.json").unlink(missing_ok=True)
+
+    def marked(self) -> list[int]:
+        """Every process that carries the lab's mark, recorded or not."""
+        mark = f"{MARK}={self._layout.state}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                environ = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if mark in environ.split(b"\0"):
+                found.append(int(entry.name))
+        return found
+
+    def wait(self, name: str, ready: Callable[[], bool], *, timeout_s: float) -> None:
+        """Until `ready`; raises `LabError` with the end of the log when the process dies or time is up."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.alive(name):
+                raise LabError(f"{name} ended\n{self.tail(name)}")
+            if time.monotonic() > deadline:
+                raise LabError(f"{name} is not ready after {timeout_s:.0f} s\n{self.tail(name)}")
+            time.sleep(0.1)
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        record = self.record(name)
+        path = Path(record.log) if record else self._layout.state / "logs" / f"{name}.log"
+        try:
+            return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+
+def end_all(pids: Iterable[int], timeout_s: float) -> None:
+    """TERM, wait, KILL; a pid that another process took meanwhile is left alone."""
+    known = {pid: started for pid in pids if (started := start_time(pid))}
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid, started in known.items():
+            if start_time(pid) == started:
+                try:
+                    os.kill(pid, number)
+                except ProcessLookupError:
+                    continue
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in known.items()):
+            _reap()
+            time.sleep(0.05)
+
+
+def _reap() -> None:
+    """Our own children stay zombies until somebody asks for them."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
