@@ -216,7 +216,9 @@ class Nodes:
         self._processes.start(
             name, [self._layout.kube_bin / "containerd", "-c", home / "containerd.toml"], netns=node.netns, env=env
         )
-        self._processes.wait(name, lambda: bool(self._ctr(node, "version", check=False)), timeout_s=30)
+        self._processes.wait(
+            name, lambda: "Revision" in self._ctr(node, "version", check=False).partition("Server:")[2], timeout_s=30
+        )
         present = self._ctr(node, "images", "ls", "-q")
         if PAUSE_IMAGE not in present:
             for image in images:

@@ -19,6 +19,7 @@ from kuryr.lab.layout import (
     WORLD_IP,
     LabError,
     Layout,
+    environment,
 )
 from kuryr.lab.processes import Processes, run
 
@@ -118,7 +119,7 @@ class OpenStack:
             "neutron", "neutron.wsgi.api:application", NEUTRON_PORT, "neutron.conf;ml2_conf.ini", threads=8
         )
         worker = [self._bin / "neutron-ovn-maintenance-worker", *self._config_files()]
-        self._processes.start("neutron-ovn-maintenance", worker)
+        self._processes.start("neutron-ovn-maintenance", worker, env=self._path())
         self._processes.wait("neutron", lambda: _answers(NEUTRON_URL), timeout_s=90)
 
     def _start_uwsgi(self, service: str, module: str, port: int, files: str, *, threads: int) -> None:
@@ -129,9 +130,13 @@ class OpenStack:
         ).split()
         log_format = ["--log-format", "%(method) %(uri) %(status) %(msecs)ms %(uagent)"]
         prefix = f"OS_{service.upper()}_CONFIG"
-        env = {f"{prefix}_DIR": str(self._etc), f"{prefix}_FILES": files}
+        env = {f"{prefix}_DIR": str(self._etc), f"{prefix}_FILES": files, **self._path()}
         argv = [self._bin / "uwsgi", *options, "--virtualenv", self._layout.openstack_venv, *log_format]
         self._processes.start(service, argv, env=env)
+
+    def _path(self) -> dict[str, str]:
+        """ovsdbapp looks for ovsdb-client."""
+        return {"PATH": f"{self._layout.ovs_bin}:{environment()['PATH']}"}
 
     def _config_files(self) -> list[str]:
         names = ("neutron.conf", "ml2_conf.ini")
