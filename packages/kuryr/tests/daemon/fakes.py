@@ -1,0 +1,135 @@
+"""Fake kernel and vswitch. The same contract tests run against them and the real ones: a fake that differs is a bug.
+
+Before and after every effect there is one await, so that a test can cancel at each.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, NetnsGone
+from kuryr.daemon.records import SandboxRecord
+from kuryr.daemon.vswitch import (
+    BridgeMissing,
+    InterfaceFailed,
+    NameTaken,
+    NotInstalled,
+    PortInUse,
+    VswitchSystem,
+)
+
+
+class FakeKernel:
+    def __init__(self, *netns: str) -> None:
+        self.netns = set(netns)
+        self.links: dict[str, AttachRequest] = {}
+
+    async def attach(self, request: AttachRequest) -> AttachedLink:
+        await asyncio.sleep(0)
+        if request.netns not in self.netns:
+            raise NetnsGone(request.netns)
+        end = (request.netns, request.ifname)
+        self.links = {
+            name: link
+            for name, link in self.links.items()
+            if name != request.host_ifname and (link.netns, link.ifname) != end
+        }
+        self.links[request.host_ifname] = request
+        await asyncio.sleep(0)
+        return AttachedLink(
+            host_ifname=request.host_ifname, host_ifindex=7, host_mac_address="0a:00:00:00:00:01", ifindex=7
+        )
+
+    async def detach(self, host_ifname: str) -> None:
+        await asyncio.sleep(0)
+        self.links.pop(host_ifname, None)
+        await asyncio.sleep(0)
+
+    async def get_owners(self) -> Mapping[str, str]:
+        await asyncio.sleep(0)
+        return {name: link.owner for name, link in self.links.items()}
+
+    async def is_netns(self, path: str) -> bool:
+        await asyncio.sleep(0)
+        return path in self.netns
+
+    def remove_netns(self, path: str) -> None:
+        self.netns.remove(path)
+        self.links = {name: link for name, link in self.links.items() if link.netns != path}
+
+
+class FakeVswitch:
+    def __init__(self, *bridges: str, installs: bool = True) -> None:
+        self.bridges = set(bridges)
+        self.installs = installs
+        self.foreign: dict[str, str] = {}
+        self._rows: dict[str, SandboxRecord] = {}
+        self.bound: dict[str, str] = {}
+        self._sent: list[Callable[[], None]] = []
+        self._changed = asyncio.Condition()
+        self._installed: set[str] = set()
+
+    async def _transact(self, effect: Callable[[], None]) -> None:
+        """Cancelled after it was sent, an effect still takes place, before any later one."""
+        self._sent.append(effect)
+        await asyncio.sleep(0)
+        while self._sent:
+            self._sent.pop(0)()
+        async with self._changed:
+            self._changed.notify_all()
+        await asyncio.sleep(0)
+
+    async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
+        if bridge not in self.bridges:
+            raise BridgeMissing(bridge)
+        if name in self.foreign:
+            raise NameTaken(name)
+        for holder, port_id in {**self.bound, **self.foreign}.items():
+            if port_id == record.port_id and (holder in self.foreign or self._rows[holder].pod_uid != record.pod_uid):
+                raise PortInUse(holder)
+
+        def effect() -> None:
+            if self._rows.get(name) != record:
+                self._installed.discard(name)
+            self._rows[name] = record
+            self.bound = {other: port for other, port in self.bound.items() if port != record.port_id}
+            self.bound[name] = record.port_id
+            if self.installs:
+                self._installed.add(name)
+
+        await self._transact(effect)
+
+    async def del_port(self, name: str) -> None:
+        def effect() -> None:
+            self._rows.pop(name, None)
+            self.bound.pop(name, None)
+            self._installed.discard(name)
+
+        await self._transact(effect)
+
+    async def wait_installed(self, name: str, *, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                while name not in self._installed:
+                    if name not in self._rows:
+                        raise InterfaceFailed(name)
+                    await self._changed.wait()
+        except TimeoutError as error:
+            raise NotInstalled(name) from error
+
+    async def install(self, name: str) -> None:
+        self._installed.add(name)
+        async with self._changed:
+            self._changed.notify_all()
+
+    def ports(self) -> Mapping[str, SandboxRecord]:
+        return dict(self._rows)
+
+    def system(self) -> VswitchSystem:
+        return VswitchSystem(
+            hostname="node1.example",
+            system_id="node1",
+            bridge="br-int",
+            ovs_version="3.5",
+            encap_ips=(),
+            connected=True,
+        )

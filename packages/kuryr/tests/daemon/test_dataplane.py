@@ -1,0 +1,94 @@
+"""Two sandboxes plugged into a real ovs-vswitchd (userspace datapath) reach each other. Without OVN: its part, saying
+that flows are installed, is played by the test; the bridge learns by itself.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kuryr.daemon.netlink.kernel import NetlinkKernel
+from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
+from kuryr.daemon.sandbox import Address, InterfaceSpec, Sandbox, host_ifname
+from kuryr.daemon.vswitch import InterfaceFailed
+from kuryr.daemon.wiring import Wiring
+
+from .conftest import OvsdbServer, OvsPrograms, run
+from .examples import interface, record, sandbox
+
+
+@pytest.fixture
+async def vswitchd(
+    ovs_programs: OvsPrograms, ovsdb_server: OvsdbServer, host_netns: str, tmp_path: Path
+) -> AsyncIterator[None]:
+    await ovsdb_server.vsctl(
+        *("set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true"),
+        *("--", "set", "Bridge", "br-int", "datapath_type=netdev", "fail-mode=standalone"),
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("nsenter", f"--net={host_netns}", ovs_programs("ovs-vswitchd"), ovsdb_server.remote),
+        *(f"--unixctl={tmp_path / 'vswitchd.ctl'}", f"--log-file={tmp_path / 'vswitchd.log'}", "-vconsole:off"),
+        env={**os.environ, "OVS_RUNDIR": str(tmp_path)},
+    )
+    try:
+        await ovsdb_server.vsctl("--timeout=20", "add", "Open_vSwitch", ".", "external_ids", "tested=true", wait=True)
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+class Plugging:
+    def __init__(self, wiring: Wiring, server: OvsdbServer) -> None:
+        self._wiring = wiring
+        self._server = server
+
+    async def __call__(self, container: Sandbox, spec: InterfaceSpec) -> None:
+        """Plug, and be ovn-controller meanwhile: flows are installed when the interface has a number."""
+        name = host_ifname(container.container_id, container.ifname)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._wiring.plug(container, spec, timeout_s=20))
+            await self._server.vsctl("--timeout=20", "wait-until", "Interface", name, "ofport>0", wait=True)
+            await self._server.vsctl("set", "Interface", name, 'external_ids:ovn-installed="true"')
+
+
+def spec(number: int) -> InterfaceSpec:
+    return replace(
+        interface(f"port-{number}"),
+        mac_address=f"02:00:00:00:00:{number:02x}",
+        addresses=(Address(f"10.1.0.{number}", 24), Address(f"fd00:1::{number}", 64)),
+    )
+
+
+async def test_two_sandboxes_reach_each_other_and_leave_no_trace(
+    vswitchd: None,
+    netlink_kernel: NetlinkKernel,
+    make_netns: Callable[[], str],
+    ovsdb_server: OvsdbServer,
+    ovsdb_vswitch: OvsdbVswitch,
+) -> None:
+    wiring = Wiring(netlink_kernel, ovsdb_vswitch)
+    plug = Plugging(wiring, ovsdb_server)
+    one, two = make_netns(), make_netns()
+    for _round in range(2):  # the second time over the same names
+        await asyncio.gather(
+            plug(sandbox("c1", netns=one, pod_uid="uid-1"), spec(1)),
+            plug(sandbox("c2", netns=two, pod_uid="uid-2"), spec(2)),
+        )
+        for target in ("10.1.0.2", "fd00:1::2"):
+            await asyncio.to_thread(
+                run, "ip", "netns", "exec", Path(one).name, "ping", "-c2", "-i0.2", "-W2", "-q", target
+            )
+        for container_id in ("c1", "c2"):
+            await wiring.unplug(container_id, "eth0")
+        assert await ovsdb_server.vsctl("list-ports", "br-int") == ""
+        assert await netlink_kernel.get_owners() == {}
+
+
+async def test_a_port_without_a_device_is_reported_not_awaited(vswitchd: None, ovsdb_vswitch: OvsdbVswitch) -> None:
+    await ovsdb_vswitch.add_port("br-int", "tapmissing", record())
+    with pytest.raises(InterfaceFailed, match="tapmissing"):
+        await ovsdb_vswitch.wait_installed("tapmissing", timeout_s=20)
