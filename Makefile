@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 SOURCES := packages tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help check test format lab lab-down
+.PHONY: help check test format lab lab-demo lab-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,11 @@ test: $(READY) ## all tests
 
 lab: $(READY) ## start the lab: a real OpenStack network and Kubernetes on this machine (root, Debian 12)
 	$(BIN)/kuryr lab up
+
+lab-demo: $(READY) ## the lab, and pods that get their network from Neutron in it; removed afterwards
+	$(BIN)/kuryr lab up
+	$(BIN)/kuryr lab demo
+	$(BIN)/kuryr lab down
 
 lab-down: $(READY) ## stop the lab and remove everything of it
 	$(BIN)/kuryr lab down

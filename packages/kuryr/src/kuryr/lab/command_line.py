@@ -1,4 +1,4 @@
-"""`kuryr lab up | status | down | env`."""
+"""`kuryr lab up | status | demo | down | env`."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import shlex
 import sys
 from typing import Any
 
+from kuryr.lab.demo import demo
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import LabError, Layout
 
@@ -17,6 +18,7 @@ def add_lab_commands(commands: Any) -> None:
     for name, text in (
         ("up", "install what is missing, start what does not run"),
         ("status", "every process, and the log of a dead one"),
+        ("demo", "pods get their network, ping, and go, before your eyes"),
         ("down", "stop and remove everything"),
         ("env", 'shell settings: eval "$(kuryr lab env)"'),
     ):
@@ -30,6 +32,8 @@ def _run(options: argparse.Namespace) -> int:
             lab.up()
         elif options.action == "down":
             lab.down()
+        elif options.action == "demo":
+            demo(lab)
         elif options.action == "status":
             return 0 if lab.status() else 1
         else:

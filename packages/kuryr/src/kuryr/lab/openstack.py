@@ -135,7 +135,7 @@ class OpenStack:
         self._processes.start(service, argv, env=env)
 
     def _path(self) -> dict[str, str]:
-        """ovsdbapp looks for ovsdb-client."""
+        """Ovsdbapp looks for ovsdb-client."""
         return {"PATH": f"{self._layout.ovs_bin}:{environment()['PATH']}"}
 
     def _config_files(self) -> list[str]:
