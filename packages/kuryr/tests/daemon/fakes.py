@@ -106,6 +106,9 @@ class FakeVswitch:
 
         await self._transact(effect)
 
+    async def wait_applied(self) -> None:
+        await asyncio.sleep(0)
+
     async def wait_installed(self, name: str, *, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s), self._changed:

@@ -88,6 +88,24 @@ async def test_two_sandboxes_reach_each_other_and_leave_no_trace(
         assert await netlink_kernel.get_owners() == {}
 
 
+async def test_an_addition_that_is_repeated_works_again(
+    vswitchd: None,
+    netlink_kernel: NetlinkKernel,
+    make_netns: Callable[[], str],
+    ovsdb_server: OvsdbServer,
+    ovsdb_vswitch: OvsdbVswitch,
+) -> None:
+    """Open vSwitch had the earlier device of that name open; it must notice that there is another one now."""
+    plug = Plugging(Wiring(netlink_kernel, ovsdb_vswitch), ovsdb_server)
+    one, two = make_netns(), make_netns()
+    await plug(sandbox("c2", netns=two, pod_uid="uid-2"), spec(2))
+    for _time in range(3):
+        await plug(sandbox("c1", netns=one, pod_uid="uid-1"), spec(1))
+        await asyncio.to_thread(
+            run, "ip", "netns", "exec", Path(one).name, "ping", "-c5", "-i0.2", "-W2", "-q", "10.1.0.2"
+        )
+
+
 async def test_a_port_without_a_device_is_reported_not_awaited(vswitchd: None, ovsdb_vswitch: OvsdbVswitch) -> None:
     await ovsdb_vswitch.add_port("br-int", "tapmissing", record())
     with pytest.raises(InterfaceFailed, match="tapmissing"):

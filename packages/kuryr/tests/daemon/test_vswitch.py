@@ -221,6 +221,11 @@ class TestOvsdb:
             assert not vswitch.system().connected
             assert list(vswitch.ports()) == ["tap0"]
 
+    async def test_an_ovs_vswitchd_that_is_away_is_an_error_in_time(self, ovsdb_server: OvsdbServer) -> None:
+        async with connected(ovsdb_server.remote, timeout_s=0.3) as vswitch:
+            with pytest.raises(VswitchUnavailable, match="is it running"):
+                await vswitch.wait_applied()
+
     async def test_nothing_is_told_before_the_copy_is_complete(self) -> None:
         vswitch = OvsdbVswitch("unix:/nonexistent/db.sock")
         with pytest.raises(VswitchUnavailable):

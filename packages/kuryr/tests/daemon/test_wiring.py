@@ -109,6 +109,13 @@ class TestPlug:
                 assert not kernel.links, (first, between)
                 assert not vswitch.ports(), (first, between)
 
+    async def test_a_repeated_addition_gives_the_same(
+        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+    ) -> None:
+        first = await wiring.plug(sandbox(), interface(), timeout_s=5)
+        assert await wiring.plug(sandbox(), interface(), timeout_s=5) == first
+        assert list(kernel.links) == list(vswitch.ports()) == [HOST0]
+
 
 class TestUnplug:
     async def test_unplug_removes_both_and_may_be_repeated(

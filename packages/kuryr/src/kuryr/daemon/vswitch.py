@@ -64,6 +64,10 @@ class Vswitch(Protocol):
         """Remove our port of that name, also when its device vanished; one that is not there is success."""
         ...
 
+    async def wait_applied(self) -> None:
+        """Until ovs-vswitchd has acted on everything written so far. Raises VswitchUnavailable."""
+        ...
+
     async def wait_installed(self, name: str, *, timeout_s: float) -> None:
         """Until ovn-controller has installed the port's flows. Raises InterfaceFailed, NotInstalled."""
         ...

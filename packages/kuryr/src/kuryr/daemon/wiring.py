@@ -90,6 +90,10 @@ class Wiring:
 
     async def _make(self, sandbox: Sandbox, interface: InterfaceSpec, name: str) -> AttachedLink:
         bridge = self._bridge or self._vswitch.system().bridge
+        if name in self._vswitch.ports():
+            # A repeated ADD. ovs-vswitchd keeps the old device of that name open, and would not notice a new one.
+            await self._remove(name)
+            await self._vswitch.wait_applied()
         link = await self._kernel.attach(
             AttachRequest(
                 host_ifname=name,

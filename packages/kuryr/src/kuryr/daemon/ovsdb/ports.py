@@ -125,3 +125,11 @@ def plan_delete(port_uuid: str) -> tuple[Operation, ...]:
             "mutations": [["ports", "delete", encode_set([port])]],
         },
     )
+
+
+def ask_for_acknowledgement() -> tuple[Operation, ...]:
+    """ovs-vswitchd copies next_cfg to cur_cfg when it has acted on what came before (ovs-vswitchd.conf.db(5))."""
+    return (
+        {"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": [["next_cfg", "+=", 1]]},
+        {"op": "select", "table": "Open_vSwitch", "where": [], "columns": ["next_cfg"]},
+    )

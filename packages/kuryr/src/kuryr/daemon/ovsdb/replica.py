@@ -13,7 +13,7 @@ from kuryr.daemon.ovsdb.client import TableUpdates
 from kuryr.daemon.ovsdb.codec import as_set, parse_value
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "Open_vSwitch": ("external_ids", "ovs_version"),
+    "Open_vSwitch": ("external_ids", "ovs_version", "cur_cfg"),
     "Bridge": ("name", "ports"),
     "Port": ("name", "interfaces"),
     "Interface": ("name", "external_ids", "ofport", "error"),
@@ -29,16 +29,15 @@ class Replica:
         self.complete = False
         self._tables: dict[str, dict[str, Row]] = {table: {} for table in COLUMNS}
         self._interfaces: dict[str, str] = {}
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._watchers: dict[str | None, set[asyncio.Event]] = {}
 
     def reset(self, updates: TableUpdates) -> None:
         self._tables = {table: {} for table in COLUMNS}
         self._interfaces = {}
         self.complete = True
         self.apply(updates)
-        for events in self._watchers.values():
-            for event in events:
-                event.set()
+        for name in self._watchers:
+            self._wake(name)
 
     def apply(self, updates: TableUpdates) -> None:
         for table, rows in updates.items():
@@ -51,6 +50,8 @@ class Replica:
                     known[uuid] = new
                 if table == "Interface":
                     self._interface_changed(uuid, old, new)
+                elif table == "Open_vSwitch":
+                    self._wake(None)
 
     def _interface_changed(self, uuid: str, old: Row | None, new: Row) -> None:
         if old and self._interfaces.get(old["name"]) == uuid:
@@ -58,11 +59,18 @@ class Replica:
         if new:
             self._interfaces[new["name"]] = uuid
         for name in {row["name"] for row in (old, new) if row}:
-            for event in self._watchers.get(name, ()):
-                event.set()
+            self._wake(name)
+
+    def _wake(self, name: str | None) -> None:
+        for event in self._watchers.get(name, ()):
+            event.set()
 
     def rows(self, table: str) -> Mapping[str, Row]:
         return self._tables[table]
+
+    def system(self) -> Row | None:
+        """The Open_vSwitch row."""
+        return next(iter(self._tables["Open_vSwitch"].values()), None)
 
     def interface(self, name: str) -> Row | None:
         uuid = self._interfaces.get(name)
@@ -80,8 +88,8 @@ class Replica:
         return next((uuid for uuid, row in self._tables["Bridge"].items() if row["name"] == name), None)
 
     @contextmanager
-    def watch(self, name: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the interface of that name changes."""
+    def watch(self, name: str | None) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the interface of that name changes; with None, the Open_vSwitch row."""
         event = asyncio.Event()
         self._watchers.setdefault(name, set()).add(event)
         try:

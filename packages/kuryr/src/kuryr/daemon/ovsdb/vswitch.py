@@ -21,7 +21,8 @@ class OvsdbVswitch:
     """The node's Open vSwitch. `run` must be running for anything else to work."""
 
     def __init__(self, remote: str, *, timeout_s: float = 5.0) -> None:
-        """`remote`: `unix:/path` or `tcp:host:port`; `timeout_s` bounds each transaction, reconnecting included."""
+        """`remote`: `unix:/path` or `tcp:host:port`; `timeout_s` bounds each answer, reconnecting included."""
+        self._timeout_s = timeout_s
         self._replica = Replica()
         self._client = OvsdbClient(remote, COLUMNS, self._replica, timeout_s=timeout_s)
 
@@ -56,6 +57,20 @@ class OvsdbVswitch:
         if uuid is not None:
             await self._client.transact(*ports.plan_delete(uuid))
 
+    async def wait_applied(self) -> None:
+        results = await self._client.transact(*ports.ask_for_acknowledgement())
+        asked = max((row["next_cfg"] for row in results[1]["rows"]), default=0)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                with self._replica.watch(None) as changed:
+                    while (row := self._replica.system()) is None or row["cur_cfg"] < asked:
+                        await changed.wait()
+                        changed.clear()
+        except TimeoutError as error:
+            raise VswitchUnavailable(
+                f"ovs-vswitchd did not act on its configuration within {self._timeout_s:g} s: is it running?"
+            ) from error
+
     async def wait_installed(self, name: str, *, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
@@ -84,7 +99,7 @@ class OvsdbVswitch:
 
     def system(self) -> VswitchSystem:
         self._require_copy()
-        row = next(iter(self._replica.rows("Open_vSwitch").values()), None)
+        row = self._replica.system()
         if row is None:
             raise VswitchUnavailable("OVSDB has no Open_vSwitch row: run `ovs-vsctl init`")
         ids = row["external_ids"]
