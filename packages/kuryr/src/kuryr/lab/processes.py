@@ -92,7 +92,6 @@ class Processes:
         *,
         netns: str = "",
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
     ) -> None:
         """Starts a process unless it runs already. Its log is `<state>/logs/<name>.log`."""
         if self.alive(name):
@@ -100,17 +99,21 @@ class Processes:
         log = self._layout.state / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         self._records.mkdir(parents=True, exist_ok=True)
+        command = ["env", f"--chdir={self._layout.state}", *_inside(netns), *map(str, argv)]
+        # spawned, not Popen: nobody here waits for a process that outlives us
         with log.open("ab") as output:
-            child = subprocess.Popen(
-                [*_inside(netns), *map(str, argv)],
-                env={**environment(), **(env or {}), MARK: str(self._layout.state)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                cwd=cwd or self._layout.state,
+            pid = os.posix_spawn(
+                "/usr/bin/env",
+                command,
+                {**environment(), **(env or {}), MARK: str(self._layout.state)},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, output.fileno(), 1),
+                    (os.POSIX_SPAWN_DUP2, output.fileno(), 2),
+                ],
+                setsid=True,
             )
-        record = Record(name, child.pid, start_time(child.pid), str(log))
+        record = Record(name, pid, start_time(pid), str(log))
         (self._records / f"{name}.json").write_text(json.dumps(asdict(record)))
 
     def record(self, name: str) -> Record | None:
