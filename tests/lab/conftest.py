@@ -44,19 +44,17 @@ class Pods:
 
     def create(self, *names: str, node: str = "", command: tuple[str, ...] = ("/agnhost", "pause")) -> None:
         pods = [_manifest(name, node, command) for name in names]
-        kubectl(
-            self._lab.layout, "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
-        )
+        manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
+        kubectl(self._lab.layout, "create", "-f", "-", stdin=manifest)
 
     def delete(self, *names: str, force: bool = False) -> None:
         options = ["--force", "--grace-period=0"] if force else ["--grace-period=1"]
         kubectl(self._lab.layout, "delete", "pod", *names, "--wait=false", *options)
 
     def wait_ready(self, *names: str, timeout_s: int = 90) -> None:
-        kubectl(
-            self._lab.layout, "wait", "--for=condition=Ready", f"--timeout={timeout_s}s", *(f"pod/{name}" for name in names),
-            timeout_s=timeout_s + 10,
-        )  # fmt: skip
+        named = [f"pod/{name}" for name in names]
+        wait = ["wait", "--for=condition=Ready", f"--timeout={timeout_s}s"]
+        kubectl(self._lab.layout, *wait, *named, timeout_s=timeout_s + 10)
 
     def uids(self) -> set[str]:
         """Of the pods that are there and have not finished."""

@@ -33,6 +33,8 @@ class Lab:
     def up(self) -> None:
         """Installs what is missing, then starts what does not run, in parallel where it can be. Raises `LabError`."""
         install(self.layout)
+        if self.layout.state.exists() and not any(record.alive for record in self.processes.all()):
+            self.down()  # the rest of a lab that died as a whole, with the machine for example
         self.layout.state.mkdir(parents=True, exist_ok=True)
         self.layout.state.chmod(0o755)  # the database runs as a user of its own
         began = time.monotonic()

@@ -112,6 +112,9 @@ class Network:
         self._processes.start(f"{node.name}-vswitchd", switch, netns=node.netns, env=env)
         if fresh:
             self._configure(node, vsctl)
+        # the tunnel's end point is on the bridge's own tap, not on the veth, and goes with a dead vswitchd
+        run(["ip", "-n", node.netns, "address", "replace", f"{node.underlay_ip}/24", "dev", "br-phys"])
+        run(["ip", "-n", node.netns, "link", "set", "br-phys", "mtu", str(UNDERLAY_MTU), "up"])
         controller = [self._tools / "ovn-controller", f"unix:{socket}"]
         self._processes.start(f"{node.name}-ovn-controller", controller, netns=node.netns, env=env)
 
@@ -134,9 +137,6 @@ class Network:
             run([*vsctl, *made, "--", "add-port", bridge, port])
         integration = ["add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev", "fail-mode=secure"]
         run([*vsctl, *integration, "other-config:disable-in-band=true"])
-        # the tunnel's end point is on the bridge's own tap, not on the veth
-        run(["ip", "-n", node.netns, "address", "add", f"{node.underlay_ip}/24", "dev", "br-phys"])
-        run(["ip", "-n", node.netns, "link", "set", "br-phys", "mtu", str(UNDERLAY_MTU), "up"])
 
     def _start_world(self) -> None:
         if not _make_namespace(WORLD):
