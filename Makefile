@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 SOURCES := packages tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help check test format lab lab-demo lab-down
+.PHONY: help check test format bench lab lab-demo lab-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ lab-demo: $(READY) ## the lab, and pods that get their network from Neutron in i
 	$(BIN)/kuryr lab up
 	$(BIN)/kuryr lab demo
 	$(BIN)/kuryr lab down
+
+bench: $(READY) ## figures from the lab, also written to build/bench.json
+	$(BIN)/python benchmarks/pod_path.py
 
 lab-down: $(READY) ## stop the lab and remove everything of it
 	$(BIN)/kuryr lab down

@@ -54,7 +54,10 @@ class Agent:
 
     async def add(self, request: CniRequest) -> CniResult:
         """Wires the pod's interface. Raises `CniError`."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
         claim = await self._wait_for_claim(request)
+        found = loop.time()
         uid = claim.metadata.uid
         self._adding[uid] = self._adding.get(uid, 0) + 1
         try:
@@ -64,7 +67,8 @@ class Agent:
             if not self._adding[uid]:
                 del self._adding[uid]
             self.controller.enqueue(claim.key)
-        log.info("sandbox wired: pod=%s container=%s", claim.key, request.container_id)
+        waited_ms, wired_ms = (found - asked) * 1000, (loop.time() - found) * 1000
+        log.info("sandbox wired: pod=%s waited_ms=%.0f wired_ms=%.0f", claim.key, waited_ms, wired_ms)
         return _result(plugged, request.netns)
 
     async def delete(self, request: CniRequest) -> None:

@@ -244,6 +244,14 @@ class Nodes:
         env = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"}
         self._processes.start(f"{node.name}-kubelet", argv, netns=node.netns, env=env)
 
+    def sandbox_namespaces(self) -> set[str]:
+        """Names of the pods' network namespaces, from the bundles on disk: also after containerd was killed."""
+        found = set()
+        for bundle in self._layout.state.glob("nodes/*/state/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
+            namespaces = json.loads(bundle.read_text()).get("linux", {}).get("namespaces", [])
+            found.update(Path(one["path"]).name for one in namespaces if one["type"] == "network" and one.get("path"))
+        return {name for name in found if name.startswith("cni-")}
+
     def empty(self) -> None:
         """Before `down`: no kubelet, no tasks, so that containerd leaves nothing behind."""
         self._processes.stop(*(f"{node.name}-kubelet" for node in self._layout.nodes))

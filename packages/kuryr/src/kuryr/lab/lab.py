@@ -99,12 +99,13 @@ class Lab:
 
     def down(self) -> None:
         """Leaves nothing of the lab, whatever state it was in."""
+        sandboxes = self.nodes.sandbox_namespaces()
         self.nodes.empty()
         names = [record.name for record in self.processes.all()]
         self.processes.stop(*names, timeout_s=10)
         end_all(self.processes.marked(), 5)
         _unmount(self.layout.state)
-        self._remove_namespaces()
+        _remove_namespaces(sandboxes)
         if Path(f"/sys/class/net/{ROOT_VETH}").exists():
             run(["ip", "link", "del", ROOT_VETH], check=False)
         _remove_cgroups()
@@ -113,16 +114,13 @@ class Lab:
         if left:
             raise LabError(f"still there: {left}")
 
-    def _remove_namespaces(self) -> None:
-        """Ours by name, and those that the lab's containerd made: with the lab's processes gone nobody lives in
-        them.
-        """
-        for path in sorted(Path("/run/netns").glob("*")) if Path("/run/netns").exists() else []:
-            if path.name.startswith("kuryr-"):
-                run(["ip", "netns", "del", path.name], check=False)
-        made = self.layout.state / "namespaces"
-        for name in made.read_text().split() if made.exists() else []:
-            run(["ip", "netns", "del", name], check=False)
+
+def _remove_namespaces(sandboxes: set[str]) -> None:
+    """Ours by name, and those that the lab's containerd made: with the lab's processes gone nobody lives in them."""
+    folder = Path("/run/netns")
+    ours = {path.name for path in folder.glob("kuryr-*")} | {name for name in sandboxes if (folder / name).exists()}
+    for name in sorted(ours):
+        run(["ip", "netns", "del", name], check=False)
 
 
 def _run_steps(steps: dict[str, tuple[Callable[[], None], tuple[str, ...]]]) -> None:
