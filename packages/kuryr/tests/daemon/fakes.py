@@ -67,6 +67,9 @@ class FakeVswitch:
         self._sent: list[Callable[[], None]] = []
         self._changed = asyncio.Condition()
         self._installed: set[str] = set()
+        self._unapplied: set[str] = set()
+        self.with_old_device: set[str] = set()
+        """Ports that ovs-vswitchd takes for the ones it had under that name: it keeps their old devices open."""
 
     async def _transact(self, effect: Callable[[], None]) -> None:
         """Cancelled after it was sent, an effect still takes place, before any later one."""
@@ -90,6 +93,8 @@ class FakeVswitch:
         def effect() -> None:
             if self._rows.get(name) != record:
                 self._installed.discard(name)
+            if name in self._unapplied:
+                self.with_old_device.add(name)
             self._rows[name] = record
             self.bound = {other: port for other, port in self.bound.items() if port != record.port_id}
             self.bound[name] = record.port_id
@@ -100,7 +105,8 @@ class FakeVswitch:
 
     async def del_port(self, name: str) -> None:
         def effect() -> None:
-            self._rows.pop(name, None)
+            if self._rows.pop(name, None):
+                self._unapplied.add(name)
             self.bound.pop(name, None)
             self._installed.discard(name)
 
@@ -108,6 +114,7 @@ class FakeVswitch:
 
     async def wait_applied(self) -> None:
         await asyncio.sleep(0)
+        self._unapplied.clear()
 
     async def wait_installed(self, name: str, *, timeout_s: float) -> None:
         try:

@@ -254,6 +254,18 @@ class TestPlugin:
         assert (called.exit_code, called.answer["code"]) == (1, 11)
         assert "see whether it is running" in called.answer["msg"]
 
+    async def test_a_daemon_that_stops_under_way_makes_the_runtime_come_again(
+        self, call: Call, socket: Path, handler: Handler
+    ) -> None:
+        handler.hold = asyncio.Event()
+        async with serving(socket, handler):
+            process = await call("ADD")
+            async with asyncio.timeout(10):
+                await handler.started.wait()
+        output, _ = await process.communicate()
+        assert process.returncode == 1
+        assert json.loads(output)["code"] == 11
+
     async def test_versions_are_answered_without_the_daemon(self, call: Call) -> None:
         for text in ("", '{"cniVersion": "1.0.0"}'):
             called = await outcome(call("VERSION", text))

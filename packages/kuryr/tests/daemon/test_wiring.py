@@ -115,6 +115,7 @@ class TestPlug:
         first = await wiring.plug(sandbox(), interface(), timeout_s=5)
         assert await wiring.plug(sandbox(), interface(), timeout_s=5) == first
         assert list(kernel.links) == list(vswitch.ports()) == [HOST0]
+        assert not vswitch.with_old_device
 
 
 class TestUnplug:

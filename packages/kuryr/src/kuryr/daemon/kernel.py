@@ -1,8 +1,8 @@
 """The kernel's network, as the wiring sees it: the seam that a simulator replaces.
 
-Contract: `attach` either makes the whole link or leaves nothing; a call that is cancelled has still taken place, wholly
-or not at all, when CancelledError leaves it. Repeating any call is harmless. Host names are looked up in the network
-namespace the daemon runs in.
+Contract: `attach` either makes the whole link or leaves nothing; a call that is cancelled takes place wholly or not at
+all, and before any later call. Repeating any call is harmless. Host names are looked up in the network namespace the
+daemon runs in.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """`Kernel` over rtnetlink: a sandbox is wired by two batches, one on each side of the veth pair.
 
 All calls run one after another on one thread of its own: RTNL serialises them anyway, the event loop never waits for
-it, and a cancelled call still ends before its caller sees the cancellation.
+it, and a call that was cancelled after it began ends before any later one begins.
 
 Both ends get an index we choose, so that a batch can refer to a link it has just made.
 """
@@ -24,7 +24,6 @@ from kuryr.daemon.netlink import messages
 from kuryr.daemon.netlink.connection import NetlinkConnection, NetlinkError
 from kuryr.daemon.netlink.netns import is_same_netns, open_netns, visit
 from kuryr.daemon.sandbox import Address, Route
-from kuryr.daemon.shield import finish
 
 T = TypeVar("T")
 
@@ -78,10 +77,7 @@ class NetlinkKernel:
         return await self._run(functools.partial(self._get_state, netns))
 
     async def _run(self, act: Callable[[], T]) -> T:
-        async def on_thread() -> T:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, act)
-
-        return await finish(on_thread())
+        return await asyncio.get_running_loop().run_in_executor(self._thread, act)
 
     @contextlib.contextmanager
     def _enter(self, path: str) -> Iterator[tuple[int, NetlinkConnection]]:
