@@ -148,9 +148,9 @@ class Wiring:
 
     async def _remove(self, name: str) -> None:
         # The port first: while it is there, OVN may bind the Neutron port to a device that has gone.
-        async with asyncio.timeout(UNDO_TIMEOUT_S):
-            await self._vswitch.del_port(name)
-            await self._kernel.detach(name)
+        # Both are bounded in time by themselves, and say in their own words what they waited for.
+        await self._vswitch.del_port(name)
+        await self._kernel.detach(name)
 
     async def _undo(self, name: str) -> None:
         """As `_remove`, but its own failures do not hide the one that led here; the sandbox's DEL comes anyway."""
