@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.lab import Lab
 
@@ -37,6 +38,6 @@ def test_down_after_a_crash_leaves_nothing_and_up_works_again(running_lab: Lab) 
     assert not {name for name in _namespaces() if name.startswith("kuryr-")} | (_namespaces() & sandboxes)
     assert not [name for name in os.listdir("/sys/class/net") if name.startswith("kuryr")]
     assert not [line for line in Path("/proc/mounts").read_text().splitlines() if "kuryr-lab" in line]
-    assert not [path for path in _cgroups() if "kuryr-lab" in path]
+    assert not [path for path in _cgroups() if "kuryr-lab" in path or "k8s.io" in path]
     lab.up()
     assert "node1" in kubectl(lab.layout, "get", "nodes", "-o", "name")

@@ -59,6 +59,11 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert (loaded.neutron.network, loaded.neutron.security_groups, loaded.pools.cool_down_s) == ("b", ("x",), 3.0)
 
 
+def test_the_variables_of_a_service_named_like_us_are_not_keys() -> None:
+    environ = {"KURYR_WEB_SERVICE_HOST": "10.96.0.7", "KURYR_WEB_PORT": "tcp://x", "KURYR_WEB_PORT_80_TCP": "x"}
+    assert load_configuration("", environ) == Configuration()
+
+
 def test_a_wrong_variable_is_refused_by_its_name() -> None:
     with pytest.raises(ConfigurationError, match=r"KURYR_POOLS__COOLDOWN: unknown key pools.cooldown"):
         load_configuration("", {"KURYR_POOLS__COOLDOWN": "3"})

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -141,6 +142,27 @@ async def test_a_refused_token_is_renewed_once_and_the_call_repeated() -> None:
 async def test_a_token_refused_twice_is_an_error() -> None:
     with pytest.raises(errors.Unauthorised):
         await _neutron(Service(_answer(401, {}), _answer(401, {}))).create_port(REQUEST)
+
+
+async def test_a_list_follows_the_servers_pages_however_small_they_are() -> None:
+    pages = (
+        {"ports": [PORT], "ports_links": [{"rel": "next", "href": "x"}]},
+        {"ports": [{**PORT, "id": "p2"}], "ports_links": [{"rel": "previous", "href": "x"}]},
+    )
+    service = Service(*(_answer(200, page) for page in pages))
+    assert [port.id for port in await _neutron(service).fetch_ports(network_id="n")] == ["p1", "p2"]
+    assert "marker=p1" in service.asked[1][1]
+
+
+async def test_a_keystone_that_hangs_is_unavailable_within_the_deadline() -> None:
+    class Hanging(Token):
+        async def fetch(self, *, renew: bool = False) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    session = Session(Hanging(), Service(), "network", user_agent="kuryr-test/1")
+    with pytest.raises(errors.Unavailable, match="Keystone: no answer"):
+        await session.request("GET", "/v2.0/ports", timeout_s=0.05)
 
 
 async def test_a_name_that_two_networks_have_is_refused() -> None:

@@ -246,7 +246,7 @@ class Nodes:
 
     def sandbox_namespaces(self) -> set[str]:
         """Names of the pods' network namespaces, from the bundles on disk: also after containerd was killed."""
-        found = set()
+        found: set[str] = set()
         for bundle in self._layout.state.glob("nodes/*/state/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
             namespaces = json.loads(bundle.read_text()).get("linux", {}).get("namespaces", [])
             found.update(Path(one["path"]).name for one in namespaces if one["type"] == "network" and one.get("path"))

@@ -1,5 +1,6 @@
 """Up, down and status of the whole lab."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -157,9 +158,9 @@ def _unmount(state: Path) -> None:
 
 
 def _remove_cgroups() -> None:
-    for root in sorted(Path("/sys/fs/cgroup").glob("**/kuryr-lab-*")):
+    """What kubelet and containerd made; a group in which somebody lives cannot be removed and stays."""
+    hierarchies = Path("/sys/fs/cgroup")
+    for root in (*hierarchies.glob("*/kuryr-lab-*"), *hierarchies.glob("*/k8s.io")):
         for folder in sorted((path for path in root.glob("**/") if path.is_dir()), key=lambda path: -len(path.parts)):
-            try:
+            with contextlib.suppress(OSError):
                 folder.rmdir()
-            except OSError:
-                continue

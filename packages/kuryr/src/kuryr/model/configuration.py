@@ -6,6 +6,7 @@ Environment variables override the file: `KURYR_` and the key's path, parts join
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,9 @@ import yaml
 from msgspec import Meta, inspect
 
 PREFIX = "KURYR_"
+
+# the lab's variables, and those that Kubernetes sets for a Service whose name begins with kuryr
+_NOT_OURS = re.compile(r"^KURYR_LAB|_SERVICE_(HOST|PORT)|_PORT(_|$)")
 
 Seconds = Annotated[float, Meta(gt=0)]
 
@@ -109,7 +113,7 @@ def load_configuration(path: str, environ: Mapping[str, str]) -> Configuration:
             raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     configuration = _convert(content, path or "configuration")
     for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and not name.startswith("KURYR_LAB"):
+        if name.startswith(PREFIX) and not _NOT_OURS.search(name):
             _set(content, name, value)
             configuration = _convert(content, name)
     return configuration

@@ -77,8 +77,13 @@ class PortRequest(msgspec.Struct, frozen=True, kw_only=True):
     security_groups: tuple[str, ...]
 
 
+class _Link(msgspec.Struct):
+    rel: str = ""
+
+
 class _Ports(msgspec.Struct):
     ports: tuple[Port, ...]
+    ports_links: tuple[_Link, ...] = ()
 
 
 class _Port(msgspec.Struct):
@@ -138,11 +143,12 @@ class Neutron:
         marker = ""
         while True:
             query = [*filters.items(), *_FIELDS, ("limit", str(_PAGE)), *([("marker", marker)] if marker else [])]
-            page = _decode(_Ports, await self._call("GET", f"/v2.0/ports?{urlencode(query)}")).ports
-            found += page
-            if len(page) < _PAGE:
+            page = _decode(_Ports, await self._call("GET", f"/v2.0/ports?{urlencode(query)}"))
+            found += page.ports
+            # the server may have a smaller page than we asked for: its link says whether there is more
+            if not page.ports or not any(link.rel == "next" for link in page.ports_links):
                 return tuple(found)
-            marker = page[-1].id
+            marker = page.ports[-1].id
 
     async def fetch_network(self, name_or_id: str) -> Network:
         """The one network of that id or name. Raises `NotFound`, also when the name is not unique."""

@@ -156,7 +156,7 @@ async def _off_loop(ask: Any) -> Any:
     except (keystone_errors.Unauthorized, keystone_errors.Forbidden) as error:
         raise errors.Unauthorised(f"Keystone: {error}", status=401) from error
     except keystone_errors.ClientException as error:
-        raise errors.Unavailable(f"Keystone: {error}") from error
+        raise errors.Unavailable(f"Keystone: {error}", sent=False) from error
 
 
 class _NeutronError(msgspec.Struct):
@@ -202,11 +202,10 @@ class Session:
     async def _authenticated(
         self, method: str, path: str, body: bytes, timeout_s: float, extra: Mapping[str, str]
     ) -> Answer:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         for renew in (False, True):
-            async with asyncio.timeout(timeout_s):
-                token = await self._token.fetch(renew=renew)
-                if not self._endpoint:
-                    self._endpoint = await self._token.fetch_endpoint(self._service_type)
+            token = await self._identify(deadline - loop.time(), renew=renew)
             request_id = f"req-{uuid.uuid4()}"
             headers = {
                 "X-Auth-Token": token,
@@ -216,13 +215,24 @@ class Session:
                 **({"Content-Type": "application/json"} if body else {}),
                 **extra,
             }
-            answer = await self._exchange(method, self._endpoint + path, headers, body, timeout_s)
+            answer = await self._exchange(method, self._endpoint + path, headers, body, deadline - loop.time())
             if answer.status == 401 and not renew:
                 continue
             if answer.status >= 300:
                 raise error_from(answer, f"{method} {path.partition('?')[0]}", request_id)
             return answer
         raise AssertionError("unreachable")
+
+    async def _identify(self, timeout_s: float, *, renew: bool) -> str:
+        try:
+            async with asyncio.timeout(timeout_s):
+                token = await self._token.fetch(renew=renew)
+                if not self._endpoint:
+                    # some catalogs name the version, which our paths have too
+                    self._endpoint = (await self._token.fetch_endpoint(self._service_type)).removesuffix("/v2.0")
+                return token
+        except TimeoutError as error:
+            raise errors.Unavailable(f"Keystone: no answer within {timeout_s:.0f} s", sent=False) from error
 
 
 def error_from(answer: Answer, what: str, request_id: str) -> errors.OpenStackError:
