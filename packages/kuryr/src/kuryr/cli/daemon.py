@@ -42,6 +42,7 @@ async def run_daemon(configuration: Configuration) -> None:
                 client,
                 claims,
                 wiring,
+                is_connected=lambda: vswitch.system().connected,
                 add_timeout_s=options.add_timeout_s,
                 plug_timeout_s=options.plug_timeout_s,
             )

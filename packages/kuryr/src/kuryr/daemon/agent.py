@@ -11,6 +11,7 @@ wiring does.
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Callable
 
 from kubeloop.client import errors as kube
 from kubeloop.client.client import Client, MergePatch
@@ -22,7 +23,6 @@ from kubeloop.model.base import ObjectKey
 from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, ResultInterface, ResultIp, ResultRoute
 from kuryr.daemon.cni.protocol import Result as CniResult
 from kuryr.daemon.kernel import KernelError
-from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.sandbox import Address, InterfaceSpec, PluggedInterface, Sandbox, desire_routes
 from kuryr.daemon.vswitch import PortInUse, VswitchError
 from kuryr.daemon.wiring import Wiring
@@ -40,12 +40,14 @@ class Agent:
         claims: Informer[KuryrPort],
         wiring: Wiring,
         *,
+        is_connected: Callable[[], bool],
         add_timeout_s: float,
         plug_timeout_s: float,
     ) -> None:
         self._client = client
         self._claims = claims
         self._wiring = wiring
+        self._is_connected = is_connected
         self._add_timeout_s = add_timeout_s
         self._plug_timeout_s = plug_timeout_s
         self._adding: dict[str, int] = {}  # running ADDs by UID of the KuryrPort
@@ -73,12 +75,12 @@ class Agent:
 
     async def delete(self, request: CniRequest) -> None:
         """Unwires; what is not there is done."""
-        wired = [
-            record
-            for record in self._records()
-            if (record.container_id, record.ifname) == (request.container_id, request.ifname)
-        ]
         try:
+            wired = [
+                record
+                for record in self._wiring.records()
+                if (record.container_id, record.ifname) == (request.container_id, request.ifname)
+            ]
             await self._wiring.unplug(request.container_id, request.ifname)
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot unwire the sandbox yet: {error}") from error
@@ -132,9 +134,11 @@ class Agent:
             return DONE
         uid = claim.metadata.uid
         if claim.metadata.deleting:
-            if uid not in self._adding and not self._sandboxes(claim):
+            # an OVSDB that is away says nothing of what is wired: then no receipt
+            if uid not in self._adding and not self._sandboxes(claim) and self._is_connected():
                 await remove_finalizer(self._client, claim, SANDBOX_FINALIZER)
-            return DONE
+                return DONE
+            return DONE if self._is_connected() else Result(requeue_after_s=1.0)
         # a record without a running ADD was wired to the end: a failed ADD takes its record with it
         wired = self._sandboxes(claim) if uid not in self._adding else ()
         if wired and not (claim.status.plugged and claim.status.sandbox in wired):
@@ -155,13 +159,9 @@ class Agent:
         ports = {interface.port_id for interface in claim.spec.interfaces}
         return tuple(
             record.container_id
-            for record in self._records()
+            for record in self._wiring.records()
             if record.pod_uid == claim.spec.pod_uid and record.port_id in ports
         )
-
-    def _records(self) -> tuple[SandboxRecord, ...]:
-        """What is wired. An OVSDB that is away says nothing: then nothing may be called free."""
-        return self._wiring.records()
 
 
 def _concerns_us(change: Change[KuryrPort]) -> bool:

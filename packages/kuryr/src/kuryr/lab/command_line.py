@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from kuryr.lab.demo import demo
+from kuryr.lab.installing import install
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import LabError, Layout
 
@@ -16,6 +17,7 @@ def add_lab_commands(commands: Any) -> None:
     lab = commands.add_parser("lab", help="a real OpenStack network and Kubernetes on this machine")
     actions = lab.add_subparsers(required=True, metavar="ACTION")
     for name, text in (
+        ("install", "only install what is missing"),
         ("up", "install what is missing, start what does not run"),
         ("status", "every process, and the log of a dead one"),
         ("demo", "pods get their network, ping, and go, before your eyes"),
@@ -30,6 +32,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if options.action == "up":
             lab.up()
+        elif options.action == "install":
+            install(lab.layout)
         elif options.action == "down":
             lab.down()
         elif options.action == "demo":

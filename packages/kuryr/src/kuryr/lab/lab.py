@@ -14,7 +14,7 @@ from kuryr.lab.kubernetes import ControlPlane, Nodes, kubectl
 from kuryr.lab.kuryr_processes import Kuryr
 from kuryr.lab.layout import KEYSTONE_PORT, POD_IMAGE, ROOT_VETH, LabError, Layout
 from kuryr.lab.network import Network
-from kuryr.lab.openstack import OpenStack, Topology
+from kuryr.lab.openstack import KEYSTONE_URL, NEUTRON_URL, OpenStack, Topology, answering
 from kuryr.lab.processes import Processes, end_all, run
 
 
@@ -94,9 +94,13 @@ class Lab:
             say("the lab is down")
             return False
         answers = kubectl(self.layout, "get", "--raw=/readyz", check=False).startswith("ok")
-        say(f"Kubernetes {KUBERNETES}: {_word(answers)}; Kuryr: {_word(self.kuryr.ready())}")
+        kuryr = answers and self.kuryr.ready()
+        openstack = answering(KEYSTONE_URL) and answering(NEUTRON_URL)
+        say(
+            f"Keystone and Neutron: {_word(openstack)}; Kubernetes {KUBERNETES}: {_word(answers)}; Kuryr: {_word(kuryr)}"
+        )
         say(f'Keystone at 127.0.0.1:{KEYSTONE_PORT}; `eval "$(kuryr lab env)"` for kubectl and openstack')
-        return healthy and answers
+        return healthy and openstack and kuryr
 
     def down(self) -> None:
         """Leaves nothing of the lab, whatever state it was in."""

@@ -96,7 +96,7 @@ class OpenStack:
                 run(["tar", "-C", home, "-cf", f"{template}.new", "."])
                 Path(f"{template}.new").rename(template)
         self._start_uwsgi("keystone", "keystone.wsgi.api:application", KEYSTONE_PORT, "keystone.conf", threads=4)
-        self._processes.wait("keystone", lambda: _answers(KEYSTONE_URL), timeout_s=60)
+        self._processes.wait("keystone", lambda: answering(KEYSTONE_URL), timeout_s=60)
 
     def _bootstrap_keystone(self, home: Path) -> None:
         for folder in ("fernet", "credential"):
@@ -120,7 +120,7 @@ class OpenStack:
         )
         worker = [self._bin / "neutron-ovn-maintenance-worker", *self._config_files()]
         self._processes.start("neutron-ovn-maintenance", worker, env=self._path())
-        self._processes.wait("neutron", lambda: _answers(NEUTRON_URL), timeout_s=90)
+        self._processes.wait("neutron", lambda: answering(NEUTRON_URL), timeout_s=90)
 
     def _start_uwsgi(self, service: str, module: str, port: int, files: str, *, threads: int) -> None:
         # lazy-apps: the OVN IDL and its hash ring must be made in each worker, not before the fork
@@ -226,7 +226,8 @@ def _write_ini(path: Path, sections: dict[str, dict[str, str]]) -> None:
     path.write_text("\n".join(lines))
 
 
-def _answers(url: str) -> bool:
+def answering(url: str) -> bool:
+    """Something at this URL speaks HTTP, and not of an error of its own."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the lab's own URL
             return bool(answer.status < 500)

@@ -5,6 +5,7 @@ which its children inherit: so `down` finds everything, also what a crash left u
 that is not the lab's.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from kuryr.lab.layout import LabError, Layout, environment
 
-MARK = "KURYR_LAB_STATE"
+MARK = "KURYR_LAB_PROCESS"  # not the variable with which a user moves the lab: that is in the caller's shell
 
 
 def run(
@@ -189,14 +190,12 @@ def end_all(pids: Iterable[int], timeout_s: float) -> None:
                     continue
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and any(start_time(pid) == started for pid, started in known.items()):
-            _reap()
+            for pid in known:
+                _reap(pid)
             time.sleep(0.05)
 
 
-def _reap() -> None:
-    """Our own children stay zombies until somebody asks for them."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+def _reap(pid: int) -> None:
+    """A child of ours stays a zombie until somebody asks for it; others' children are not ours to ask for."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -64,7 +64,7 @@ class Pools(_Section, frozen=True, kw_only=True):
 class ControllerOptions(_Section, frozen=True, kw_only=True):
     """kuryr controller."""
 
-    workers: Annotated[int, Meta(ge=1, le=1000, description="pods handled at the same time")] = 16
+    workers: Annotated[int, Meta(ge=1, le=1000, description="pods handled at the same time")] = 8
 
 
 class Daemon(_Section, frozen=True, kw_only=True):
