@@ -97,7 +97,9 @@ class Lab:
         kuryr = answers and self.kuryr.ready()
         openstack = answering(KEYSTONE_URL) and answering(NEUTRON_URL)
         say(
-        say(f"Keystone, Neutron: {_word(openstack)}; Kubernetes {KUBERNETES}: {_word(answers)}; Kuryr: {_word(kuryr)}")
+            say(
+                f"Keystone, Neutron: {_word(openstack)}; Kubernetes {KUBERNETES}: {_word(answers)}; Kuryr: {_word(kuryr)}"
+            )
         )
         say(f'Keystone at 127.0.0.1:{KEYSTONE_PORT}; `eval "$(kuryr lab env)"` for kubectl and openstack')
         return healthy and openstack and kuryr
