@@ -96,11 +96,8 @@ class Lab:
         answers = kubectl(self.layout, "get", "--raw=/readyz", check=False).startswith("ok")
         kuryr = answers and self.kuryr.ready()
         openstack = answering(KEYSTONE_URL) and answering(NEUTRON_URL)
-        say(
-            say(
-                f"Keystone, Neutron: {_word(openstack)}; Kubernetes {KUBERNETES}: {_word(answers)}; Kuryr: {_word(kuryr)}"
-            )
-        )
+        say(f"Keystone and Neutron: {_word(openstack)}; Kuryr: {_word(kuryr)}")
+        say(f"Kubernetes {KUBERNETES}: {_word(answers)}")
         say(f'Keystone at 127.0.0.1:{KEYSTONE_PORT}; `eval "$(kuryr lab env)"` for kubectl and openstack')
         return healthy and openstack and kuryr
 
