@@ -103,12 +103,13 @@ def test_a_daemon_killed_in_the_middle_of_an_add_leaves_no_tap_and_the_pod_start
     check_agreement(lab, pods)
 
 
-def test_a_pod_deleted_before_its_port_exists_goes_at_once(lab: Lab, pods: Pods) -> None:
+def test_a_pod_deleted_before_its_port_exists_goes_and_leaves_nothing(lab: Lab, pods: Pods) -> None:
     lab.processes.signal(CONTROLLER, signal.SIGSTOP)
     try:
         pods.create("early", node="node1")
         pods.delete("early")
-        eventually(lambda: not pods.uids(), timeout_s=60, what=lambda: "the pod hangs in its deletion")
+        # kubelet does not cancel an ADD that runs already: such a pod goes when the ADD gives up, after its 90 s
+        eventually(lambda: not pods.uids(), timeout_s=150, what=lambda: "the pod hangs in its deletion")
     finally:
         lab.processes.signal(CONTROLLER, signal.SIGCONT)
     check_agreement(lab, pods)
