@@ -252,6 +252,12 @@ class Nodes:
             found.update(Path(one["path"]).name for one in namespaces if one["type"] == "network" and one.get("path"))
         return {name for name in found if name.startswith("cni-")}
 
+    def container_pids(self) -> list[int]:
+        """Processes in containers of ours: their environment is their own, and they outlive a killed containerd."""
+        bundles = self._layout.state.glob("nodes/*/state/io.containerd.runtime.v2.task/k8s.io/*")
+        lists = [path for one in bundles for path in Path("/sys/fs/cgroup").glob(f"*/k8s.io/{one.name}/cgroup.procs")]
+        return sorted({int(pid) for path in lists for pid in path.read_text().split()})
+
     def empty(self) -> None:
         """Before `down`: no kubelet, no tasks, so that containerd leaves nothing behind."""
         self._processes.stop(*(f"{node.name}-kubelet" for node in self._layout.nodes))

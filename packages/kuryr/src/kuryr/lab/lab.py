@@ -103,11 +103,11 @@ class Lab:
 
     def down(self) -> None:
         """Leaves nothing of the lab, whatever state it was in."""
-        sandboxes = self.nodes.sandbox_namespaces()
+        sandboxes, contained = self.nodes.sandbox_namespaces(), self.nodes.container_pids()
         self.nodes.empty()
         names = [record.name for record in self.processes.all()]
         self.processes.stop(*names, timeout_s=10)
-        end_all(self.processes.marked(), 5)
+        end_all([*self.processes.marked(), *contained], 5)
         _unmount(self.layout.state)
         _remove_namespaces(sandboxes)
         if Path(f"/sys/class/net/{ROOT_VETH}").exists():
