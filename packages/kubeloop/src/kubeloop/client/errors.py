@@ -88,6 +88,10 @@ class Unavailable(ApiError):
         self.sent = sent
 
 
+class NotLeader(ApiError):
+    """Refused by our own fence before anything was sent: this process does not lead (any more)."""
+
+
 class DecodeError(ApiError):
     """The answer, or one object of it, does not decode into the asked type."""
 

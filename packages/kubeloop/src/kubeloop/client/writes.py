@@ -1,0 +1,35 @@
+"""What was written: the record by which a controller waits for its own writes before it reads its stores again.
+
+The client notes each write that succeeded in the list that the current context carries; who does not ask for the record
+(no list set) pays nothing. A context variable, because then no reconcile can forget to pass it on.
+"""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from kubeloop.model.base import KubeObject, ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that the API server has accepted.
+
+    `version` is the resourceVersion of the answer; empty after a delete whose answer carries none. `deleted`: the
+    answer was to a delete, the object is gone or going.
+    """
+
+    kind: type[KubeObject]
+    key: ObjectKey
+    uid: str
+    version: str
+    deleted: bool = False
+
+
+noted: ContextVar[list[Write] | None] = ContextVar("kubeloop_writes", default=None)
+
+
+def note(write: Write) -> None:
+    """Adds a write to the context's record, if it keeps one."""
+    record = noted.get()
+    if record is not None:
+        record.append(write)
