@@ -5,16 +5,27 @@ error: `retryable` (the same call may succeed later) and, for `Unavailable`, `se
 effect although no answer came.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One cause of a refusal: a field that is wrong, or another manager's field that an apply would change."""
+
+    reason: str = ""
+    field: str = ""
+    message: str = ""
 
 
 class ApiError(Exception):
     """The API server refused or failed a request.
 
-    `status` is the HTTP status (0 without an answer), `reason` the Status object's reason.
+    `status` is the HTTP status (0 without an answer), `reason` the Status object's reason, `causes` its details.
     """
 
     retryable: ClassVar[bool] = False
+    causes: tuple[Cause, ...] = ()
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -62,6 +73,11 @@ class Gone(ApiError):
 
 class Invalid(ApiError):
     """422: validation failed, or a JSON patch's test or path did not hold."""
+
+    @property
+    def precondition_failed(self) -> bool:
+        """It was a JSON patch whose test did not hold, or a patch that names another UID than the object's."""
+        return any("metadata.uid" in cause.field for cause in self.causes) or not self.causes
 
 
 class Throttled(ApiError):

@@ -85,7 +85,12 @@ def error_from_status(status: Status, *, http_status: int = 0, retry_after_s: fl
     if retry_after_s is None and status.details and status.details.retry_after_seconds:
         retry_after_s = float(status.details.retry_after_seconds)
     kind = _error_type(code, reason)
-    return kind(message, status=code, reason=reason, retry_after_s=retry_after_s)
+    found = kind(message, status=code, reason=reason, retry_after_s=retry_after_s)
+    found.causes = tuple(
+        errors.Cause(one.reason or "", one.field or "", one.message or "")
+        for one in (status.details and status.details.causes) or ()
+    )
+    return found
 
 
 def _error_type(code: int, reason: str) -> type[errors.ApiError]:

@@ -14,8 +14,8 @@ from kubeloop.model.base import KubeObject, ObjectKey
 class Write:
     """One write that the API server has accepted.
 
-    `version` is the resourceVersion of the answer; empty after a delete whose answer carries none. `deleted`: the
-    answer was to a delete, the object is gone or going.
+    `version` is the resourceVersion of the answer; empty where the object went with the write and the answer does not
+    tell the version of its going. `deleted`: the object is gone or going, by a delete or with its last finalizer.
     """
 
     kind: type[KubeObject]

@@ -4,7 +4,9 @@ A type holds only the fields its controller uses: unknown fields are skipped whi
 of 10,000 pods cost 25 us an object instead of hundreds. Objects are frozen, so one copy is shared by all readers, and
 they are trees without cycles, so the cyclic garbage collector is told to leave them alone.
 
-Because a decoded object may hold only a part of what the server has, it is never written back whole: `Client.patch`.
+Because a decoded object may hold only a part of what the server has, it is never written back whole, but patched. A
+kind that has every field of its API declares `complete = True`, and then every optional field is `X | None = None`:
+`Client.replace` writes all that is not None.
 
 JSON names follow the API conventions (acronyms in capitals after the first word): `pod_ip` is `podIP`. Source:
 kubernetes/community, contributors/devel/sig-architecture/api-conventions.md.
@@ -96,6 +98,7 @@ class ObjectMeta(KubeStruct, frozen=True, kw_only=True):
     generation: int = 0
     creation_timestamp: str = ""
     deletion_timestamp: str = ""
+    deletion_grace_period_seconds: int = 0
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     finalizers: tuple[str, ...] = ()
@@ -112,12 +115,13 @@ class ObjectMeta(KubeStruct, frozen=True, kw_only=True):
 
 
 class KubeObject(KubeStruct, frozen=True, kw_only=True):
-    """A kind. A subclass names its `resource` and its other fields.
+    """A kind. A subclass names its `resource` and its other fields; `complete` says that it has all there are.
 
     mypy wants `frozen=True, kw_only=True` repeated in each subclass; at run time they are inherited.
     """
 
     resource: ClassVar[Resource]
+    complete: ClassVar[bool] = False
 
     metadata: ObjectMeta = ObjectMeta()
 

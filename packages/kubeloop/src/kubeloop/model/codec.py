@@ -15,6 +15,7 @@ from kubeloop.model.base import KubeObject, KubeStruct, ObjectKey
 
 T = TypeVar("T", bound=KubeObject)
 S = TypeVar("S")
+V = TypeVar("V", bound=msgspec.Struct)
 
 
 class ListMeta(KubeStruct, frozen=True, kw_only=True):
@@ -46,6 +47,17 @@ class PartialObject(KubeStruct, frozen=True, kw_only=True):
     """What can be said of any object, whatever else is wrong with it."""
 
     metadata: PartialMeta = PartialMeta()
+
+
+class AnswerDetails(KubeStruct, frozen=True, kw_only=True):
+    uid: str | None = None
+
+
+class Answer(KubeStruct, frozen=True, kw_only=True):
+    """The answer to a delete: a Status, or the object itself."""
+
+    kind: str = ""
+    details: AnswerDetails | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +112,21 @@ def decode_page(kind: type[T], body: bytes) -> ListPage[T]:
 
 def decode_object(kind: type[T], body: bytes | memoryview) -> T | Undecodable:
     """Decodes one object, nulls taken for absent."""
+    obj = decode_struct(kind, body)
+    return _undecodable(body, str(obj)) if isinstance(obj, msgspec.ValidationError) else obj
+
+
+def decode_struct(of: type[V], body: bytes | memoryview) -> V | msgspec.ValidationError:
+    """Decodes JSON, nulls taken for absent; what does not fit gives the error, as it is no exception in a list."""
     try:
-        obj: T = decoder(kind).decode(body)
+        found: V = decoder(of).decode(body)
+        return found
     except msgspec.ValidationError:
         pass
-    else:
-        return obj
     try:
-        obj = msgspec.convert(_without_nulls(msgspec.json.decode(body)), kind)
+        return msgspec.convert(_without_nulls(msgspec.json.decode(body)), of)
     except msgspec.ValidationError as error:
-        return _undecodable(body, str(error))
-    return obj
+        return error
 
 
 def _undecodable(body: bytes | memoryview, problem: str) -> Undecodable:
@@ -134,3 +150,28 @@ def encode_object(obj: KubeObject) -> bytes:
     return msgspec.json.encode(
         {"apiVersion": obj.resource.api_version, "kind": obj.resource.kind, **msgspec.to_builtins(obj)}
     )
+
+
+def encode_whole(obj: KubeObject) -> bytes:
+    """An object with every field of a kind that is complete, also one that equals its default: the server's default may
+    be another. None is absent. In the metadata, which the server alone completes, empty is absent.
+    """
+    fields = {
+        "apiVersion": obj.resource.api_version,
+        "kind": obj.resource.kind,
+        **_whole(obj),
+        "metadata": msgspec.to_builtins(obj.metadata),
+    }
+    return msgspec.json.encode(fields)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        found = ((encoded, getattr(value, name)) for name, encoded in names)
+        return {name: _whole(item) for name, item in found if item is not None and item is not msgspec.UNSET}
+    if isinstance(value, tuple | list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return value
