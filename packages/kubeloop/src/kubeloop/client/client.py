@@ -453,7 +453,8 @@ def _note_collection(kind: type[T], response: Response) -> None:
         page = decode_page(kind, response.body)
     except msgspec.MsgspecError:
         return  # a Status: nothing is said of the objects
-    for answer in (*page.items, *page.undecodable):
+    answers: list[T | Undecodable] = [*page.items, *page.undecodable]
+    for answer in answers:
         note(_write(kind, answer, deleted=True))
 
 
