@@ -37,8 +37,8 @@ class Token:
     def __init__(self) -> None:
         self.number = 1
 
-    async def fetch(self, *, renew: bool = False) -> str:
-        self.number += renew
+    async def fetch(self, *, refused: str = "") -> str:
+        self.number += bool(refused)
         return f"token-{self.number}"
 
     async def fetch_endpoint(self, service_type: str) -> str:
@@ -156,7 +156,7 @@ async def test_a_list_follows_the_servers_pages_however_small_they_are() -> None
 
 async def test_a_keystone_that_hangs_is_unavailable_within_the_deadline() -> None:
     class Hanging(Token):
-        async def fetch(self, *, renew: bool = False) -> str:
+        async def fetch(self, *, refused: str = "") -> str:
             await asyncio.Event().wait()
             return ""
 

@@ -5,6 +5,8 @@ keystoneauth blocks, so it runs only in an executor thread, one renewal at a tim
 and renews the token before it expires. A 401 renews once and repeats the request, which had no effect. Every request
 has a deadline and a request id of its own (X-Openstack-Request-Id), which the service logs; every failure becomes one
 of our errors, with that id.
+
+A write that must not happen any more is refused by the fence right before its bytes: see `HttpExchange`.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading
 from keystoneauth1 import session as keystone_session
 
+from kubeloop.client.fence import Fence
 from kuryr.openstack import errors
 from kuryr.openstack.clouds import Cloud
 
@@ -44,11 +47,16 @@ class Exchange(Protocol):
 
 
 class HttpExchange:
-    """Exchanges over aiohttp with kept-alive connections."""
+    """Exchanges over aiohttp with kept-alive connections.
 
-    def __init__(self, cloud: Cloud, *, connections: int = 50) -> None:
+    `fence` is asked before every request that is not GET, when the request has its connection and none of its bytes was
+    given to it: one that waited for a connection while the lease was lost is not sent. Its `NotLeader` is raised as is.
+    """
+
+    def __init__(self, cloud: Cloud, *, connections: int = 50, fence: Fence | None = None) -> None:
         self._cloud = cloud
         self._connections = connections
+        self._fence = fence
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -59,13 +67,11 @@ class HttpExchange:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> Answer:
         """See `Exchange`."""
-        if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=_tls(self._cloud))
-            self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        session = self._session or self._open()
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False) as answer,
+                session.request(method, url, headers=headers, data=body or None, allow_redirects=False) as answer,
             ):
                 return Answer(answer.status, await answer.read(), answer.headers)
         except TimeoutError as error:
@@ -74,6 +80,26 @@ class HttpExchange:
             raise errors.Unavailable(f"cannot reach {url}: {error}", sent=False) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise errors.Unavailable(f"{method} {url}: {error!r}") from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        traces = []
+        if self._fence is not None:
+            trace = aiohttp.TraceConfig()
+            # in spite of its name it comes before the headers are written (StreamWriter.write_headers)
+            trace.on_request_headers_sent.append(self._check_fence)
+            traces.append(trace)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=_tls(self._cloud)),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trace_configs=traces,
+        )
+        return self._session
+
+    async def _check_fence(
+        self, _session: object, _context: object, sent: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if self._fence is not None and sent.method != "GET":
+            self._fence.check()
 
 
 def _tls(cloud: Cloud) -> ssl.SSLContext:
@@ -87,7 +113,9 @@ def _tls(cloud: Cloud) -> ssl.SSLContext:
 class Token(Protocol):
     """Where the token and the endpoint come from."""
 
-    async def fetch(self, *, renew: bool = False) -> str: ...
+    async def fetch(self, *, refused: str = "") -> str:
+        """A token other than `refused`, which the service did not accept."""
+        ...
 
     async def fetch_endpoint(self, service_type: str) -> str: ...
 
@@ -98,7 +126,10 @@ class KeystoneToken:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         options = {key.replace("-", "_"): value for key, value in cloud.auth.items()}
-        self._auth: Any = loading.get_plugin_loader(cloud.auth_type).load_from_options(**options)
+        try:
+            self._auth: Any = loading.get_plugin_loader(cloud.auth_type).load_from_options(**options)
+        except keystone_errors.ClientException as error:
+            raise errors.CloudConfigError(f"cloud {cloud.name!r}: auth or auth_type: {error}") from error
         self._session = keystone_session.Session(
             auth=self._auth, verify=(cloud.ca_file or True) if cloud.verify else False, timeout=30
         )
@@ -106,14 +137,12 @@ class KeystoneToken:
         self._token = ""
         self._good_until = 0.0
 
-    async def fetch(self, *, renew: bool = False) -> str:
-        """The token; asked of Keystone only when there is none, it expires soon, or it was refused (`renew`)."""
-        used = self._token
-        if used and not renew and asyncio.get_running_loop().time() < self._good_until:
-            return used
+    async def fetch(self, *, refused: str = "") -> str:
+        """The token; asked of Keystone only when there is none, it expires soon, or it is the one that was refused."""
         async with self._lock:
-            if self._token == used:  # nobody renewed while we waited
-                await self._authenticate(renew=renew)
+            expires_soon = asyncio.get_running_loop().time() >= self._good_until
+            if not self._token or self._token == refused or expires_soon:
+                await self._authenticate(renew=bool(refused))
             return self._token
 
     async def _authenticate(self, *, renew: bool) -> None:
@@ -129,7 +158,9 @@ class KeystoneToken:
         self._good_until = asyncio.get_running_loop().time() + left_s - _EXPIRES_SOON_S
 
     async def fetch_endpoint(self, service_type: str) -> str:
-        """The service's URL in the catalog, or the override of clouds.yaml. Raises `NotFound`."""
+        """The service's URL in the catalog, or the override of clouds.yaml. Raises `CloudConfigError`: a
+        catalog without it is no passing trouble, and `NotFound` would mean that a port is gone.
+        """
         override = self._cloud.endpoint_overrides.get(service_type, "")
         if override:
             return override.rstrip("/")
@@ -140,9 +171,12 @@ class KeystoneToken:
             )
 
         async with self._lock:
-            url = await _off_loop(ask)
-        if not url:
-            raise errors.NotFound(f"cloud {self._cloud.name}: no {self._cloud.interface} endpoint of {service_type}")
+            try:
+                url = await _off_loop(ask)
+            except keystone_errors.CatalogException as error:
+                raise errors.CloudConfigError(f"cloud {self._cloud.name!r}: {error}") from error
+        if not url:  # the endpoint did not say which versions it has
+            raise errors.Unavailable(f"Keystone: no usable endpoint of {service_type}", sent=False)
         return str(url).rstrip("/")
 
 
@@ -155,6 +189,8 @@ async def _off_loop(ask: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(None, ask)
     except (keystone_errors.Unauthorized, keystone_errors.Forbidden) as error:
         raise errors.Unauthorised(f"Keystone: {error}", status=401) from error
+    except keystone_errors.CatalogException:
+        raise
     except keystone_errors.ClientException as error:
         raise errors.Unavailable(f"Keystone: {error}", sent=False) from error
 
@@ -204,8 +240,9 @@ class Session:
     ) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        for renew in (False, True):
-            token = await self._identify(deadline - loop.time(), renew=renew)
+        refused = ""
+        while True:
+            token = await self._identify(deadline - loop.time(), refused)
             request_id = f"req-{uuid.uuid4()}"
             headers = {
                 "X-Auth-Token": token,
@@ -216,17 +253,17 @@ class Session:
                 **extra,
             }
             answer = await self._exchange(method, self._endpoint + path, headers, body, deadline - loop.time())
-            if answer.status == 401 and not renew:
+            if answer.status == 401 and not refused:
+                refused = token
                 continue
             if answer.status >= 300:
                 raise error_from(answer, f"{method} {path.partition('?')[0]}", request_id)
             return answer
-        raise AssertionError("unreachable")
 
-    async def _identify(self, timeout_s: float, *, renew: bool) -> str:
+    async def _identify(self, timeout_s: float, refused: str) -> str:
         try:
             async with asyncio.timeout(timeout_s):
-                token = await self._token.fetch(renew=renew)
+                token = await self._token.fetch(refused=refused)
                 if not self._endpoint:
                     # some catalogs name the version, which our paths have too
                     self._endpoint = (await self._token.fetch_endpoint(self._service_type)).removesuffix("/v2.0")
