@@ -4,8 +4,14 @@ Before and after every effect there is one await, so that a test can cancel at e
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
+import msgspec
+
+from kubeloop.client import errors as kube
+from kubeloop.client.transport import Request, Response
 from kuryr.daemon.kernel import AttachedLink, AttachRequest, NetnsGone
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.vswitch import (
@@ -61,6 +67,8 @@ class FakeVswitch:
     def __init__(self, *bridges: str, installs: bool = True) -> None:
         self.bridges = set(bridges)
         self.installs = installs
+        self.connected = True
+        self._looks = 0
         self.foreign: dict[str, str] = {}
         self._rows: dict[str, SandboxRecord] = {}
         self.bound: dict[str, str] = {}
@@ -115,6 +123,15 @@ class FakeVswitch:
     async def wait_applied(self) -> None:
         await asyncio.sleep(0)
         self._unapplied.clear()
+        async with self._changed:
+            self._looks += 1
+            self._changed.notify_all()
+
+    async def looked(self, *, times: int) -> None:
+        """Until somebody has asked that often more whether all is applied."""
+        async with asyncio.timeout(10), self._changed:
+            wanted = self._looks + times
+            await self._changed.wait_for(lambda: self._looks >= wanted)
 
     async def wait_installed(self, name: str, *, timeout_s: float) -> None:
         try:
@@ -139,7 +156,79 @@ class FakeVswitch:
             hostname="node1.example",
             system_id="node1",
             bridge="br-int",
+            bridge_exists="br-int" in self.bridges,
             ovs_version="3.5",
-            encap_ips=(),
-            connected=True,
+            encap_ips=("192.0.2.1",),
+            encap_types=("geneve",),
+            connected=self.connected,
         )
+
+    async def wait_system_changed(self, seen: VswitchSystem | None) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.system() != seen)
+
+    async def set_connected(self, connected: bool) -> None:
+        self.connected = connected
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class FakeApi:
+    """An API server's objects by path: get, create and merge patches. A transport of `Client`."""
+
+    def __init__(self, objects: Mapping[str, dict[str, Any]]) -> None:
+        self.objects = dict(objects)
+        self.asked: list[tuple[str, str]] = []
+        self.failures = 0
+        """How many requests from now on get no answer."""
+        self._changed = asyncio.Condition()
+
+    async def request(self, request: Request, *, timeout_s: float) -> Response:
+        await asyncio.sleep(0)
+        if self.failures:
+            self.failures -= 1
+            raise kube.Unavailable("no answer")
+        self.asked.append((request.method, request.path))
+        async with self._changed:
+            answer = self._answer(request)
+            self._changed.notify_all()
+        return Response(200, msgspec.json.encode(answer))
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        body = msgspec.json.decode(request.body) if request.body else {}
+        if request.method == "POST":
+            path = f"{request.path}/{body['metadata']['name']}"
+            if path in self.objects:
+                raise kube.AlreadyExists("it is there")
+            self.objects[path] = body
+            return dict(body)
+        path = request.path.removesuffix("/status")
+        if path not in self.objects:
+            raise kube.NotFound("it is not there")
+        if request.method == "PATCH":
+            self.objects[path] = _merged(self.objects[path], body)
+        return self.objects[path]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until the condition holds after some request, or at once."""
+        async with asyncio.timeout(10), self._changed:
+            await self._changed.wait_for(condition)
+
+    def stream(
+        self, request: Request, *, open_timeout_s: float, idle_timeout_s: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        raise NotImplementedError("nothing is watched here")
+
+    async def close(self) -> None:
+        return
+
+
+def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """RFC 7396, without nulls."""
+    return {
+        **old,
+        **{
+            key: _merged(old[key], new) if isinstance(new, dict) and isinstance(old.get(key), dict) else new
+            for key, new in patch.items()
+        },
+    }

@@ -125,6 +125,16 @@ class TestNetlink:
         assert tap.mac_address == attached.host_mac_address
         assert not [address for name, address in outside.addresses if name == "tapkuryrtest1"]
 
+    async def test_the_mtu_of_each_address_of_the_host_is_known(
+        self, netlink_kernel: NetlinkKernel, host_netns: str
+    ) -> None:
+        name = host_netns.rpartition("/")[2]
+        run("ip", "-n", name, "link", "add", "ul", "mtu", "1600", "type", "veth", "peer", "name", "peer")
+        run("ip", "-n", name, "address", "add", "192.0.2.1/24", "dev", "ul")
+        run("ip", "-n", name, "address", "add", "2001:db8::1/64", "dev", "ul")
+        mtus = await netlink_kernel.get_mtus()
+        assert (mtus["192.0.2.1"], mtus["2001:db8::1"]) == (1600, 1600)
+
     async def test_a_gateway_outside_the_prefix_is_reached_on_the_link(
         self, netlink_kernel: NetlinkKernel, make_netns: Callable[[], str]
     ) -> None:

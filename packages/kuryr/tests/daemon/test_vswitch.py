@@ -168,6 +168,20 @@ class TestContract:
     async def test_the_nodes_binding_host_is_known(self, subject: Subject) -> None:
         system = subject.vswitch.system()
         assert (system.hostname, system.bridge, system.connected) == ("node1.example", "br-int", True)
+        assert system.bridge_exists
+
+    async def test_waiting_for_news_of_the_system_ends_at_once_when_it_is_another_already(
+        self, subject: Subject
+    ) -> None:
+        async with asyncio.timeout(10):
+            await subject.vswitch.wait_system_changed(None)
+
+    async def test_ports_are_no_news_of_the_system(self, subject: Subject) -> None:
+        waiting = asyncio.ensure_future(subject.vswitch.wait_system_changed(subject.vswitch.system()))
+        await asyncio.sleep(0)
+        await subject.vswitch.add_port("br-int", "tap0", record())
+        assert not waiting.done()
+        waiting.cancel()
 
 
 class TestOvsdb:
@@ -220,6 +234,38 @@ class TestOvsdb:
                 await vswitch.del_port("tap0")
             assert not vswitch.system().connected
             assert list(vswitch.ports()) == ["tap0"]
+
+    async def test_a_connection_that_goes_and_comes_is_news_of_the_system(
+        self, ovsdb_server: OvsdbServer, ovsdb_vswitch: OvsdbVswitch
+    ) -> None:
+        async with asyncio.timeout(20):
+            seen = ovsdb_vswitch.system()
+            await ovsdb_server.kill()
+            await ovsdb_vswitch.wait_system_changed(seen)
+            assert not ovsdb_vswitch.system().connected
+            await ovsdb_server.start()
+            await ovsdb_vswitch.wait_system_changed(ovsdb_vswitch.system())
+            assert ovsdb_vswitch.system() == seen
+
+    async def test_a_bridge_that_goes_is_news_of_the_system(
+        self, ovsdb_server: OvsdbServer, ovsdb_vswitch: OvsdbVswitch
+    ) -> None:
+        seen = ovsdb_vswitch.system()
+        await ovsdb_server.vsctl("del-br", "br-int")
+        async with asyncio.timeout(10):
+            await ovsdb_vswitch.wait_system_changed(seen)
+        assert not ovsdb_vswitch.system().bridge_exists
+
+    async def test_an_option_of_this_chassis_goes_before_the_general_one(
+        self, ovsdb_server: OvsdbServer, ovsdb_vswitch: OvsdbVswitch
+    ) -> None:
+        seen = ovsdb_vswitch.system()
+        ids = ("system-id=n1", "ovn-encap-type=geneve", "ovn-encap-ip=192.0.2.9", "ovn-encap-ip-n1=192.0.2.1")
+        await ovsdb_server.vsctl("set", "Open_vSwitch", ".", *(f"external_ids:{one}" for one in ids))
+        async with asyncio.timeout(10):
+            await ovsdb_vswitch.wait_system_changed(seen)
+        system = ovsdb_vswitch.system()
+        assert (system.encap_ips, system.encap_types) == (("192.0.2.1",), ("geneve",))
 
     async def test_an_ovs_vswitchd_that_is_away_is_an_error_in_time(self, ovsdb_server: OvsdbServer) -> None:
         async with connected(ovsdb_server.remote, timeout_s=0.3) as vswitch:

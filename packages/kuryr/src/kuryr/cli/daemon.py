@@ -13,6 +13,7 @@ from kuryr.daemon.agent import Agent
 from kuryr.daemon.cni.install import Installation, ensure_installed
 from kuryr.daemon.cni.server import CniServer
 from kuryr.daemon.netlink.kernel import NetlinkKernel
+from kuryr.daemon.ovn import OvnController
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.reporting import NodeReporter
 from kuryr.daemon.wiring import Wiring
@@ -34,6 +35,7 @@ async def run_daemon(configuration: Configuration) -> None:
         interpreter=_interpreter(),
     )
     vswitch = OvsdbVswitch(options.ovsdb)
+    ovn = OvnController(Path(options.ovn_run_dir))
     async with connect(cluster, user_agent=user_agent("daemon"), field_manager=FIELD_MANAGER) as client:
         with NetlinkKernel() as kernel:
             wiring = Wiring(kernel, vswitch, bridge=options.integration_bridge)
@@ -54,7 +56,7 @@ async def run_daemon(configuration: Configuration) -> None:
                 await claims.wait_synced()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(agent.controller.run())
-                    group.create_task(NodeReporter(client, vswitch, node=node).run())
+                    group.create_task(NodeReporter(client, vswitch, kernel, ovn, node=node).run())
                     group.create_task(server.run())
                     await server.wait_listening()
                     ensure_installed(installation)

@@ -1,89 +1,211 @@
-"""Reports the node: its KuryrNode says where Neutron must bind ports and whether OVS and OVN are there."""
+"""Reports the node: its KuryrNode says where Neutron must bind ports, and whether OVS and OVN are able to serve pods.
+
+What it says is observed: OVSReady means that ovs-vswitchd has just acted on its configuration, OVNReady that
+ovn-controller has just said that it is connected to the southbound database, and is set up to be a chassis. A node
+whose OVSDB is away keeps the facts that were last known; only its conditions change.
+
+Neither is known to OVSDB's monitor, so the reporter looks every few seconds; what OVSDB does know wakes it at once. The
+daemon is the only writer of the status. It writes when something has changed, and reads its KuryrNode again now and
+then, to heal what other hands did to it.
+"""
 
 import asyncio
 import datetime
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import msgspec
 
 from kubeloop.client import errors as kube
 from kubeloop.client.client import Client, MergePatch
 from kubeloop.model.base import Condition, ObjectMeta
+from kubeloop.model.conditions import condition, set_condition
 from kubeloop.model.core import Node
-from kuryr.daemon.vswitch import Vswitch, VswitchUnavailable
+from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.ovn import OvnControllerStatus
+from kuryr.daemon.underlay import largest_pod_mtu
+from kuryr.daemon.vswitch import Vswitch, VswitchError, VswitchSystem, VswitchUnavailable
 from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrNodeStatus
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 10.0
+_READ_AGAIN_EVERY_S = 300.0
+_REST_S = 0.5
+
+
+class Underlay(Protocol):
+    """The links that tunnels go through: `NetlinkKernel`."""
+
+    async def get_mtus(self) -> Mapping[str, int]: ...
+
+
+class Controller(Protocol):
+    """`OvnController`."""
+
+    async def fetch_status(self) -> OvnControllerStatus: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One look at the node.
+
+    `system` is None until OVSDB was reached once. `switch_problem`: why ovs-vswitchd is not known to act; empty when it
+    does. `mtus`: by the node's own addresses, in bytes.
+    """
+
+    system: VswitchSystem | None
+    switch_problem: str
+    controller: OvnControllerStatus
+    mtus: Mapping[str, int]
+    families: tuple[str, ...]
+    boot_id: str
 
 
 class NodeReporter:
-    """Writes when something has changed, looks every ten seconds."""
+    """Writes when something has changed; looks every `look_every_s`, and when OVSDB has news."""
 
-    def __init__(self, client: Client, vswitch: Vswitch, *, node: str, mtu_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        client: Client,
+        vswitch: Vswitch,
+        underlay: Underlay,
+        controller: Controller,
+        *,
+        node: str,
+        look_every_s: float = 5.0,
+    ) -> None:
         self._client = client
         self._vswitch = vswitch
+        self._underlay = underlay
+        self._controller = controller
         self._node = node
-        self._mtu_bytes = mtu_bytes
+        self._look_every_s = look_every_s
+        # these two do not change while a kernel runs
+        self._families = ("IPv4", "IPv6") if Path("/proc/sys/net/ipv6").exists() else ("IPv4",)
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._known: KuryrNode | None = None  # as the API server has it
+        self._known_since_s = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
-        written: KuryrNodeStatus | None = None
         while True:
+            seen = await self._observe()
             try:
-                status = desire_status(self._vswitch, self._mtu_bytes)
-                if written is None or _facts(status) != _facts(written):
-                    await self._write(status)
-                    written = status
+                await self._report(seen)
             except kube.ApiError as error:
                 log.warning("cannot report the node yet: cause=%s", error)
-            await asyncio.sleep(_LOOK_EVERY_S if written else 1.0)
+                self._known = None
+                await asyncio.sleep(_REST_S)
+            try:
+                async with asyncio.timeout(self._look_every_s):
+                    await self._vswitch.wait_system_changed(seen.system)
+                    await asyncio.sleep(_REST_S)  # news often come together
+            except TimeoutError:
+                continue
 
-    async def _write(self, status: KuryrNodeStatus) -> None:
+    async def _observe(self) -> Observation:
+        try:
+            system: VswitchSystem | None = self._vswitch.system()
+        except VswitchUnavailable:
+            system = None
+        problem = ""
+        if system is not None and system.connected:
+            try:
+                await self._vswitch.wait_applied()
+            except VswitchError as error:
+                problem = str(error)
+        try:
+            mtus = await self._underlay.get_mtus()
+        except KernelError as error:
+            log.warning("cannot list the node's addresses: cause=%s", error)
+            mtus = {}
+        return Observation(
+            system=system,
+            switch_problem=problem,
+            controller=await self._controller.fetch_status(),
+            mtus=mtus,
+            families=self._families,
+            boot_id=self._boot_id,
+        )
+
+    async def _report(self, seen: Observation) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if self._known is None or now_s - self._known_since_s > _READ_AGAIN_EVERY_S:
+            self._known, self._known_since_s = await self._ensure_node(), now_s
+        status = desire_status(seen, self._known.status, datetime.datetime.now(datetime.UTC))
+        if status == self._known.status:
+            return
+        self._known = await self._client.patch(
+            KuryrNode, self._node, MergePatch({"status": _whole(status)}), subresource="status"
+        )
+        states = " ".join(f"{one.type}={one.status}" for one in status.conditions)
+        log.info("node reported: host=%s mtu=%d %s", status.host_id, status.mtu, states)
+
+    async def _ensure_node(self) -> KuryrNode:
         node = await self._client.get(Node, self._node)
         wanted = KuryrNode(
             metadata=ObjectMeta(name=self._node, owner_references=(node.owner_reference(),)),
             spec=KuryrNodeSpec(node_uid=node.metadata.uid),
         )
         try:
-            await self._client.create(wanted)
+            return await self._client.create(wanted)
         except kube.AlreadyExists:
             patch = MergePatch({"spec": {"nodeUID": node.metadata.uid}})
-            await self._client.patch(KuryrNode, self._node, patch)
-        await self._client.patch(
-            KuryrNode, self._node, MergePatch({"status": msgspec.to_builtins(status)}), subresource="status"
-        )
-        log.info("node reported: host=%s", status.host_id)
+            return await self._client.patch(KuryrNode, self._node, patch)
 
 
-def desire_status(vswitch: Vswitch, mtu_bytes: int) -> KuryrNodeStatus:
-    """What the node is able to do, as OVSDB has it."""
-    try:
-        system = vswitch.system()
-    except VswitchUnavailable as error:
-        return KuryrNodeStatus(conditions=(_condition("OVSReady", ok=False, reason="Unavailable", message=str(error)),))
-    ready = _condition("OVSReady", ok=system.connected, reason="Connected" if system.connected else "Disconnected")
+def desire_status(seen: Observation, before: KuryrNodeStatus, now: datetime.datetime) -> KuryrNodeStatus:
+    """What the status is to say: a pure function. A condition keeps its time until it turns.
+
+    Equal to `before` when there is no news.
+    """
+    conditions = set_condition(before.conditions, _switch_condition(seen), now)
+    conditions = set_condition(conditions, _controller_condition(seen), now)
+    system = seen.system
+    if system is None:
+        return msgspec.structs.replace(before, boot_id=seen.boot_id, conditions=conditions)
     return KuryrNodeStatus(
         host_id=system.hostname,
         bindings=("ovs",),
-        families=("IPv4", "IPv6"),
-        mtu=mtu_bytes,
+        families=seen.families,
+        mtu=largest_pod_mtu(system.encap_ips, system.encap_types, seen.mtus),
         ovs_version=system.ovs_version,
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        conditions=(ready, _condition("OVNReady", ok=bool(system.encap_ips), reason="Configured")),
+        boot_id=seen.boot_id,
+        conditions=conditions,
     )
 
 
-def _condition(kind: str, *, ok: bool, reason: str, message: str = "") -> Condition:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Condition(
-        type=kind, status="True" if ok else "False", reason=reason, message=message, last_transition_time=now
-    )
+def _switch_condition(seen: Observation) -> Condition:
+    if seen.system is None:
+        return condition("OVSReady", False, reason="Unavailable", message="OVSDB has not been reached yet")
+    if not seen.system.connected:
+        return condition("OVSReady", False, reason="Disconnected", message="there is no connection to OVSDB")
+    if seen.switch_problem:
+        return condition("OVSReady", False, reason="NoAnswer", message=seen.switch_problem)
+    return condition("OVSReady", True, reason="Applied", message="ovs-vswitchd acts on its configuration")
 
 
-def _facts(status: KuryrNodeStatus) -> KuryrNodeStatus:
-    """Without the times: they alone are no news."""
-    timeless = tuple(msgspec.structs.replace(one, last_transition_time="") for one in status.conditions)
-    return msgspec.structs.replace(status, conditions=timeless)
+def _controller_condition(seen: Observation) -> Condition:
+    status, system = seen.controller, seen.system
+    if not status.connected:
+        return condition("OVNReady", status.connected, reason=status.reason, message=status.message)
+    if system is None:
+        return condition("OVNReady", None, reason="Unavailable", message="OVSDB has not been reached yet")
+    if not system.encap_ips or not system.encap_types:
+        message = "no chassis: set external_ids:ovn-encap-ip and ovn-encap-type in the Open_vSwitch table"
+        return condition("OVNReady", False, reason="NoEncapsulation", message=message)
+    if not system.bridge_exists:
+        message = f"there is no bridge {system.bridge!r} in Open vSwitch"
+        return condition("OVNReady", False, reason="BridgeMissing", message=message)
+    return condition("OVNReady", True, reason=status.reason, message="ovn-controller is connected to the southbound")
+
+
+_NOTHING = {"hostID": "", "bindings": [], "families": [], "mtu": 0, "ovsVersion": "", "bootID": "", "conditions": []}
+
+
+def _whole(status: KuryrNodeStatus) -> dict[str, Any]:
+    """With the fields that are empty too: a merge patch leaves alone what is not named."""
+    return {**_NOTHING, **msgspec.to_builtins(status)}

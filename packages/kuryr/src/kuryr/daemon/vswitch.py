@@ -43,13 +43,18 @@ class NotInstalled(VswitchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VswitchSystem:
-    """Facts about the node from the Open_vSwitch row. `hostname` is what Neutron binds ports to (binding:host_id)."""
+    """Facts about the node from the Open_vSwitch row. `hostname` is what Neutron binds ports to (binding:host_id).
+
+    `bridge_exists`: ovn-controller's integration bridge is there. `connected`: to OVSDB, so all this is current.
+    """
 
     hostname: str
     system_id: str
     bridge: str
+    bridge_exists: bool
     ovs_version: str
     encap_ips: tuple[str, ...]
+    encap_types: tuple[str, ...]
     connected: bool
 
 
@@ -78,4 +83,8 @@ class Vswitch(Protocol):
 
     def system(self) -> VswitchSystem:
         """From the local copy. Raises VswitchUnavailable before the first connection."""
+        ...
+
+    async def wait_system_changed(self, seen: VswitchSystem | None) -> None:
+        """Until `system` is another than `seen` (None: it could not be told), which may be at once."""
         ...

@@ -60,6 +60,7 @@ class Kuryr:
             "node": node.name,
             "socket": str(home / "kuryr/cni.sock"),
             "ovsdb": f"unix:{self._layout.ovsdb(node)}",
+            "ovn_run_dir": str(self._layout.ovsdb(node).parent),
             "cni_conf_dir": str(home / "cni/net.d"),
             "cni_bin_dir": str(home / "cni/bin"),
         }

@@ -75,6 +75,9 @@ class Daemon(_Section, frozen=True, kw_only=True):
         "/run/kuryr/cni.sock"
     )
     ovsdb: Annotated[str, Meta(pattern="^unix:/", description="OVSDB of the node")] = "unix:/run/openvswitch/db.sock"
+    ovn_run_dir: Annotated[str, Meta(pattern="^/", description="folder of ovn-controller's control socket")] = (
+        "/run/ovn"
+    )
     integration_bridge: Annotated[str, Meta(min_length=1, description="bridge that ovn-controller programs")] = "br-int"
     cni_conf_dir: Annotated[str, Meta(pattern="^/", description="where the runtime looks for networks")] = (
         "/etc/cni/net.d"

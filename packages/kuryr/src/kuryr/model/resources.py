@@ -62,7 +62,7 @@ class KuryrPortStatus(KubeStruct, frozen=True, kw_only=True):
 
 
 class KuryrPort(KubeObject, frozen=True, kw_only=True):
-    """The claim of one pod on one Neutron port; its name is the pod's."""
+    """The claim of one pod on one Neutron port; its name is the pod's, so kubectl's first column is the pod."""
 
     resource: ClassVar[Resource] = Resource(GROUP, VERSION, "kuryrports", "KuryrPort")
     short_names: ClassVar[tuple[str, ...]] = ("kp",)
@@ -73,6 +73,8 @@ class KuryrPort(KubeObject, frozen=True, kw_only=True):
         PrinterColumn("IP", "string", ".spec.interfaces[0].addresses[0].ip"),
         PrinterColumn("Port", "string", ".spec.interfaces[0].portID"),
         PrinterColumn("Plugged", "boolean", ".status.plugged"),
+        PrinterColumn("MAC", "string", ".spec.interfaces[0].macAddress", priority=1),
+        PrinterColumn("Pod-UID", "string", ".spec.podUID", priority=1),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )
 
@@ -136,7 +138,7 @@ class KuryrNodeStatus(KubeStruct, frozen=True, kw_only=True):
     ] = ""
     bindings: Annotated[tuple[str, ...], Meta(description="how pods can be plugged", max_length=8)] = ()
     families: Annotated[tuple[str, ...], Meta(description="IPv4, IPv6", max_length=2)] = ()
-    mtu: Annotated[int, Meta(description="largest MTU of the underlay in bytes; 0: unknown", ge=0)] = 0
+    mtu: Annotated[int, Meta(description="most that a pod on the tunnels can have, in bytes; 0: unknown", ge=0)] = 0
     ovs_version: Annotated[str, Meta(max_length=64)] = ""
     boot_id: Annotated[str, Meta(description="changes when the node restarts", max_length=64)] = ""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
@@ -152,6 +154,7 @@ class KuryrNode(KubeObject, frozen=True, kw_only=True):
         PrinterColumn("Bindings", "string", ".status.bindings"),
         PrinterColumn("OVS", "string", ".status.conditions[?(@.type=='OVSReady')].status"),
         PrinterColumn("OVN", "string", ".status.conditions[?(@.type=='OVNReady')].status"),
+        PrinterColumn("MTU", "integer", ".status.mtu", priority=1),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )
 

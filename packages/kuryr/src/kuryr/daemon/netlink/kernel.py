@@ -76,6 +76,10 @@ class NetlinkKernel:
         """Everything in a namespace (a path), or in the host's. Raises NetnsGone, KernelError."""
         return await self._run(functools.partial(self._get_state, netns))
 
+    async def get_mtus(self) -> Mapping[str, int]:
+        """Address -> MTU in bytes of its link, of the host's own addresses. Raises KernelError."""
+        return await self._run(self._get_mtus)
+
     async def _run(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, act)
 
@@ -146,6 +150,12 @@ class NetlinkKernel:
         return {
             link.name: link.alias.removeprefix(_ALIAS_PREFIX) for link in links if link.alias.startswith(_ALIAS_PREFIX)
         }
+
+    def _get_mtus(self) -> dict[str, int]:
+        links = map(messages.parse_link, self._host.dump(messages.list_links()))
+        mtus = {link.index: link.mtu for link in links}
+        addresses = map(messages.parse_address, self._host.dump(messages.list_addresses()))
+        return {address.ip: mtus.get(index, 0) for index, address in addresses}
 
     def _get_state(self, netns: str | None) -> NetnsState:
         if netns is None:

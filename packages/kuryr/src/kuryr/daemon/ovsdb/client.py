@@ -50,6 +50,10 @@ class Observer(Protocol):
         """RFC 7047's <table-updates>."""
         ...
 
+    def wake_system(self) -> None:
+        """`connected` has changed."""
+        ...
+
 
 class _ConnectionLost(Exception):
     """Ends a connection's task group."""
@@ -197,12 +201,14 @@ class OvsdbClient:
                 log.info("connected to OVSDB", extra={"remote": self._remote})
                 self._connection = connection
                 self._connected.set()
+                self._observer.wake_system()
                 await self._keep_alive(connection)
         except* (_ConnectionLost, TimeoutError) as lost:
             reasons = "; ".join(str(error) or "no answer" for error in lost.exceptions)
             log.warning("the connection to OVSDB ended", extra={"remote": self._remote, "error": reasons})
         finally:
             self._connected.clear()
+            self._observer.wake_system()
             self._connection = None
             connection.close()
         return monitored.is_set()

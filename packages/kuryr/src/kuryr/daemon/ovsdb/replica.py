@@ -50,8 +50,8 @@ class Replica:
                     known[uuid] = new
                 if table == "Interface":
                     self._interface_changed(uuid, old, new)
-                elif table == "Open_vSwitch":
-                    self._wake(None)
+                elif table == "Open_vSwitch" or (table == "Bridge" and bool(old) != bool(new)):
+                    self.wake_system()
 
     def _interface_changed(self, uuid: str, old: Row | None, new: Row) -> None:
         if old and self._interfaces.get(old["name"]) == uuid:
@@ -60,6 +60,10 @@ class Replica:
             self._interfaces[new["name"]] = uuid
         for name in {row["name"] for row in (old, new) if row}:
             self._wake(name)
+
+    def wake_system(self) -> None:
+        """Wakes whoever waits for news of the whole: also when the connection came or went."""
+        self._wake(None)
 
     def _wake(self, name: str | None) -> None:
         for event in self._watchers.get(name, ()):
@@ -89,7 +93,9 @@ class Replica:
 
     @contextmanager
     def watch(self, name: str | None) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the interface of that name changes; with None, the Open_vSwitch row."""
+        """An event that is set whenever the interface of that name changes; with None, the Open_vSwitch row,
+        the set of bridges or the connection.
+        """
         event = asyncio.Event()
         self._watchers.setdefault(name, set()).add(event)
         try:

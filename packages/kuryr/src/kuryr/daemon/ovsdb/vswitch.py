@@ -103,15 +103,35 @@ class OvsdbVswitch:
         if row is None:
             raise VswitchUnavailable("OVSDB has no Open_vSwitch row: run `ovs-vsctl init`")
         ids = row["external_ids"]
+        bridge = _chassis_option(ids, "ovn-bridge") or _DEFAULT_BRIDGE
         return VswitchSystem(
-            hostname=ids.get("hostname", ""),
+            hostname=_chassis_option(ids, "hostname"),
             system_id=ids.get("system-id", ""),
-            bridge=ids.get("ovn-bridge", _DEFAULT_BRIDGE),
+            bridge=bridge,
+            bridge_exists=self._replica.bridge(bridge) is not None,
             ovs_version=", ".join(map(str, as_set(row["ovs_version"]))),
-            encap_ips=tuple(filter(None, ids.get("ovn-encap-ip", "").split(","))),
+            encap_ips=tuple(filter(None, _chassis_option(ids, "ovn-encap-ip").split(","))),
+            encap_types=tuple(filter(None, _chassis_option(ids, "ovn-encap-type").split(","))),
             connected=self._client.connected,
         )
+
+    async def wait_system_changed(self, seen: VswitchSystem | None) -> None:
+        with self._replica.watch(None) as changed:
+            while self._system_or_none() == seen:
+                await changed.wait()
+                changed.clear()
+
+    def _system_or_none(self) -> VswitchSystem | None:
+        try:
+            return self.system()
+        except VswitchUnavailable:
+            return None
 
     def _require_copy(self) -> None:
         if not self._replica.complete:
             raise VswitchUnavailable("OVSDB has not been reached yet")
+
+
+def _chassis_option(ids: Mapping[str, str], key: str) -> str:
+    """As ovn-controller reads its options: `KEY-SYSTEMID` (several chassis of one OVSDB) before `KEY`."""
+    return ids.get(f"{key}-{ids.get('system-id', '')}") or ids.get(key, "")
