@@ -445,7 +445,7 @@ def _write(kind: type[T], answer: T | Undecodable, *, deleted: bool) -> Write:
     meta = answer.metadata
     # what takes the last finalizer deletes the object, and is answered with the version of before (seen with 1.37)
     gone = meta.deleting and not meta.finalizers and not meta.deletion_grace_period_seconds
-    return Write(kind, meta.key, meta.uid, "" if gone else meta.resource_version, deleted or gone)
+    return Write(kind, meta.key, meta.uid, "" if gone else meta.resource_version, deleted or gone, meta.labels)
 
 
 def _note_collection(kind: type[T], response: Response) -> None:

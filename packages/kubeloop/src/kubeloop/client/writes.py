@@ -4,8 +4,9 @@ The client notes each write that succeeded in the list that the current context 
 (no list set) pays nothing. A context variable, because then no reconcile can forget to pass it on.
 """
 
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kubeloop.model.base import KubeObject, ObjectKey
 
@@ -16,6 +17,7 @@ class Write:
 
     `version` is the resourceVersion of the answer; empty where the object went with the write and the answer does not
     tell the version of its going. `deleted`: the object is gone or going, by a delete or with its last finalizer.
+    `labels` are the answer's, None where it shows none: nobody waits for what their selector leaves out.
     """
 
     kind: type[KubeObject]
@@ -23,6 +25,7 @@ class Write:
     uid: str
     version: str
     deleted: bool = False
+    labels: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 noted: ContextVar[list[Write] | None] = ContextVar("kubeloop_writes", default=None)

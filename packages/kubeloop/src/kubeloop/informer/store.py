@@ -2,9 +2,10 @@
 
 Invariants: every index holds exactly the stored objects; a change is visible in the store before anybody is told of it;
 what a reader gets is a snapshot of shared, frozen objects. Identity is the UID: an object that was deleted and created
-again under its name between two lists is a delete and an add, never an update.
+again under its name between two lists is a delete and an add, never an update. Per object, versions only go forward: a
+live read may have brought a state that the watch has yet to reach, or taken away an object that it has yet to see.
 
-Only the informer writes (`put`, `remove`, `replace`). The store does no I/O and knows nothing of handlers.
+Only the informer writes. The store does no I/O and knows nothing of handlers.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from kubeloop.informer.version import version_number
 from kubeloop.model.base import KubeObject, ObjectKey
 
 _log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class Store(Generic[T]):
 
     def __init__(self, indexers: Mapping[str, Indexer[T]] | None = None) -> None:
         self._objects: dict[ObjectKey, T] = {}
+        self._absent: dict[ObjectKey, int] = {}
         self._indexes = {name: _Index(name, indexer) for name, indexer in (indexers or {}).items()}
 
     def __len__(self) -> int:
@@ -106,41 +109,72 @@ class Store(Generic[T]):
             raise KeyError(f"no index {name!r}: declared are {sorted(self._indexes)}")
         return tuple(index.groups.get(value, {}).values())
 
-    def put(self, obj: T) -> tuple[Change[T], ...]:
-        """Stores one object, unless it is the version that is there. Another UID is a delete and an add."""
-        key = obj.key
+    def put(self, obj: T, *, initial: bool = False) -> tuple[Change[T], ...]:
+        """Stores one object, unless it is the version that is there or an older one. Another UID is a delete and an
+        add.
+        """
+        meta = obj.metadata
+        key = ObjectKey(meta.namespace, meta.name)
         old = self._objects.get(key)
         if old is None:
+            if self._absent and version_number(meta.resource_version) <= self._absent.get(key, -1):
+                return ()
             self._put(key, obj)
-            return (Change(None, obj),)
-        if obj.metadata.uid != old.metadata.uid:
+            return (Change(None, obj, initial),)
+        if meta.resource_version == old.metadata.resource_version:
+            return ()
+        if 0 < version_number(meta.resource_version) < version_number(old.metadata.resource_version):
+            return ()
+        if meta.uid != old.metadata.uid:
             self._discard(key)
             self._put(key, obj)
-            return (Change(old, None), Change(None, obj))
-        if obj.metadata.resource_version == old.metadata.resource_version:
-            return ()
+            return (Change(old, None, initial), Change(None, obj, initial))
         self._put(key, obj)
-        return (Change(old, obj),)
+        return (Change(old, obj, initial),)
 
-    def remove(self, key: ObjectKey, last: T | None = None) -> tuple[Change[T], ...]:
-        """Removes an object; `last` is its final state if the server sent it."""
+    def remove(self, key: ObjectKey, last: T | None = None, *, version: str = "") -> tuple[Change[T], ...]:
+        """Removes an object that was deleted at `version`, unless a newer one is there by now.
+
+        `last` is its final state if the server sent it.
+        """
         old = self._objects.get(key)
-        if old is None:
+        if old is None or 0 < version_number(version) < version_number(old.metadata.resource_version):
             return ()
         self._discard(key)
         same = last is not None and last.metadata.uid == old.metadata.uid
         return (Change(last if same else old, None),)
 
-    def replace(self, objects: Iterable[T], *, keep: Container[ObjectKey] = ()) -> tuple[Change[T], ...]:
-        """Makes the store what a complete list says; keys in `keep` stay though not listed.
+    def absent(self, key: ObjectKey, version: str) -> tuple[Change[T], ...]:
+        """Removes an object that a live read did not find at `version`; until `caught_up` no older event brings it
+        back.
+        """
+        self._absent[key] = max(version_number(version), self._absent.get(key, 0))
+        return self.remove(key, version=version)
+
+    def caught_up(self, reached: int) -> None:
+        """No event before the version `reached` comes any more."""
+        if self._absent:
+            self._absent = {key: version for key, version in self._absent.items() if version > reached}
+
+    def replace(
+        self,
+        objects: Iterable[T],
+        *,
+        version: str = "",
+        keep: Container[ObjectKey] = (),
+        initial: bool = False,
+    ) -> tuple[Change[T], ...]:
+        """Makes the store what a complete list of `version` says; keys in `keep` stay though not listed, and so does
+        what a live read has found since.
 
         Deletes come first, so that a reused name or address is free.
         """
         listed = {obj.key: obj for obj in objects}
         gone = [key for key in self._objects if key not in listed and key not in keep]
-        changes = [change for key in gone for change in self.remove(key)]
-        changes += [change for obj in listed.values() for change in self.put(obj)]
-        return tuple(sorted(changes, key=lambda change: change.new is not None))
+        deletes = [change for key in gone for change in self.remove(key, version=version)]
+        changes = [change for obj in listed.values() for change in self.put(obj, initial=initial)]
+        deletes += (change for change in changes if change.new is None)
+        return (*deletes, *(change for change in changes if change.new is not None))
 
     def _put(self, key: ObjectKey, obj: T) -> None:
         self._objects[key] = obj

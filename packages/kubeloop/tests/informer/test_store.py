@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from kubeloop.informer.store import Store
 from kubeloop.model.base import ObjectKey
 
-from .kinds import Widget, widget
+from ..kinds import Widget, widget
 
 
 def _by_size(obj: Widget) -> tuple[str, ...]:
