@@ -2,14 +2,17 @@
 is refused by name.
 
 Environment variables override the file: `KURYR_` and the key's path, parts joined by two underscores:
-`KURYR_NEUTRON__NETWORK=pods`. Values are parsed as YAML. `kuryr config` prints the documented defaults.
+`KURYR_NEUTRON__NETWORK=pods`. Values are parsed as YAML, texts are taken as they are.
+
+Everything that is wrong is told at once. `kuryr config` prints the documented defaults.
 """
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import yaml
@@ -24,7 +27,7 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 
 class ConfigurationError(Exception):
-    """A key is unknown, wrong or missing. The message names it and says what is allowed."""
+    """Keys are unknown, wrong or missing. The message has a line for each, which names it and says what is allowed."""
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,61 +110,141 @@ class Configuration(_Section, frozen=True, kw_only=True):
 
 
 def load_configuration(path: str, environ: Mapping[str, str]) -> Configuration:
-    """Reads the file (an empty path: none) and the environment. Raises `ConfigurationError`."""
+    """Reads the file (an empty path: none) and the environment. Raises `ConfigurationError` with every problem there
+    is.
+    """
     content: Any = {}
     if path:
         try:
             content = yaml.safe_load(Path(path).read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    configuration = _convert(content, path or "configuration")
-    for name, value in sorted(environ.items()):
-        if name.startswith(PREFIX) and not _NOT_OURS.search(name):
-            _set(content, name, value)
-            configuration = _convert(content, name)
-    return configuration
+    check = _Check(path or "configuration")
+    check.section(content, _variables(environ), Configuration, ())
+    if check.problems:
+        raise ConfigurationError("\n".join(check.problems))
+    return msgspec.convert(check.values, Configuration)
 
 
-def _set(content: dict[str, Any], name: str, value: str) -> None:
-    *sections, key = name.removeprefix(PREFIX).lower().split("__")
-    for section in sections:
-        content = content.setdefault(section, {})
+def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Our variables as a tree of sections; the leaves are `_Variable`s."""
+    tree: dict[str, Any] = {}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or _NOT_OURS.search(name):
+            continue
+        *sections, key = name.removeprefix(PREFIX).lower().split("__")
+        at = tree
+        for section in sections:
+            below = at.setdefault(section, {})
+            if isinstance(below, _Variable):  # both KURYR_X and KURYR_X__Y are set: one of them is wrong anyway
+                below = at[section] = {}
+            at = below
+        at[key] = _Variable(name, environ[name])
+    return tree
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    name: str
+    text: str
+
+
+class _Check:
+    """Walks file and environment along the types: gathers the values, and everything that is wrong with them."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.problems: list[str] = []
+        self.values: dict[str, Any] = {}
+
+    def section(self, content: Any, variables: Any, of: type[msgspec.Struct], path: tuple[str, ...]) -> None:
+        """`content` is of the file, `variables` of the environment; a section whose keys are all left out is fine."""
+        where = ".".join(path) or "the file"
+        if isinstance(variables, _Variable):
+            self._say(f"{where}: expected a section with keys, found {variables.text!r}", variables.name)
+            variables = {}
+        if content is None:
+            content = {}
         if not isinstance(content, dict):
-            raise ConfigurationError(f"{name}: {section} is not a section")
-    try:
-        content[key] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{name}: not YAML: {error}") from error
-    if content[key] is None:
-        content[key] = ""
+            self._say(f"{where}: expected a section with keys, found {content!r}")
+            content = {}
+        allowed = {field.name: field for field in msgspec.structs.fields(of)}
+        for key in (*content, *(key for key in variables if key not in content)):
+            if key in allowed:
+                self._key(content.get(key, _ABSENT), variables.get(key, _ABSENT), allowed[key], (*path, key))
+                continue
+            sources = _names(variables[key]) if key in variables else []
+            for source in ([self._source] if key in content else []) + sources:
+                self._say(_unknown(str(key), path, allowed), source)
 
-
-def _convert(content: Any, source: str) -> Configuration:
-    unknown = _unknown_key(content, Configuration, "")
-    if unknown:
-        raise ConfigurationError(f"{source}: {unknown}")
-    try:
-        return msgspec.convert(content, Configuration)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at ")
-        key = where.strip("`").removeprefix("$.") or "the file"
-        raise ConfigurationError(f"{source}: {key}: {what}") from error
-
-
-def _unknown_key(content: Any, of: type[msgspec.Struct], path: str) -> str:
-    if not isinstance(content, dict):
-        return f"{path.rstrip('.') or 'the file'}: expected a section with keys, found {content!r}"
-    allowed = {field.name: field for field in msgspec.structs.fields(of)}
-    for key, value in content.items():
-        if key not in allowed:
-            close = difflib.get_close_matches(str(key), allowed, n=1)
-            hint = f"did you mean {path}{close[0]}? " if close else ""
-            return f"unknown key {path}{key}: {hint}allowed here: {', '.join(allowed)}"
-        info = inspect.type_info(allowed[key].type)
+    def _key(self, content: Any, variable: Any, field: msgspec.structs.FieldInfo, path: tuple[str, ...]) -> None:
+        info = inspect.type_info(field.type)
         if isinstance(info, inspect.StructType):
-            problem = _unknown_key(value, info.cls, f"{path}{key}.")
-            if problem:
-                return problem
+            self.section(
+                None if content is _ABSENT else content, {} if variable is _ABSENT else variable, info.cls, path
+            )
+            return
+        source = self._source
+        if isinstance(variable, dict):
+            for name in _names(variable):
+                self._say(f"{'.'.join(path)} has no keys below it", name)
+        elif isinstance(variable, _Variable):
+            source = variable.name
+            content = self._parse(variable, info)
+        if content is _ABSENT:
+            return
+        try:
+            msgspec.convert(content, field.type)
+        except msgspec.ValidationError as error:
+            what = str(error).partition(" - at ")[0]
+            self._say(f"{'.'.join(path)}: {what}, found {content!r}{_allowed(info)}", source)
+            return
+        at = self.values
+        for section in path[:-1]:
+            at = at.setdefault(section, {})
+        at[path[-1]] = content
+
+    def _parse(self, variable: _Variable, info: inspect.Type) -> Any:
+        """As YAML; where a text is wanted, as it is: a network may be called 123."""
+        if isinstance(_bare(info), inspect.StrType):
+            return variable.text
+        try:
+            return yaml.safe_load(variable.text)
+        except yaml.YAMLError as error:
+            self._say(f"not YAML: {' '.join(str(error).split())}", variable.name)
+            return _ABSENT
+
+    def _say(self, problem: str, source: str = "") -> None:
+        self.problems.append(f"{source or self._source}: {problem}")
+
+
+_ABSENT: Final = object()
+
+
+def _names(variables: Any) -> list[str]:
+    if isinstance(variables, _Variable):
+        return [variables.name]
+    return [name for below in variables.values() for name in _names(below)]
+
+
+def _unknown(key: str, path: tuple[str, ...], allowed: Collection[str]) -> str:
+    prefix = "".join(f"{section}." for section in path)
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {prefix}{close[0]}? " if close else ""
+    return f"unknown key {prefix}{key}: {hint}allowed here: {', '.join(allowed)}"
+
+
+def _bare(info: inspect.Type) -> inspect.Type:
+    return info.type if isinstance(info, inspect.Metadata) else info
+
+
+def _allowed(info: inspect.Type) -> str:
+    """What msgspec's message leaves out."""
+    bare = _bare(info)
+    if isinstance(bare, inspect.LiteralType):
+        return f"; allowed: {', '.join(map(str, bare.values))}"
+    if isinstance(bare, inspect.VarTupleType):
+        return "; write a list: [a, b]"
     return ""
 
 
