@@ -254,8 +254,9 @@ class Client:
         """Replaces the whole object (PUT), or with `subresource="status"` its status.
 
         Every field is written, also one that equals its default, for the server's default may be another; None is
-        absent. With a resource version only that state is replaced, else `Conflict`. Raises TypeError for a kind that
-        does not declare `complete = True`, as fields which it does not know would be lost: use a patch.
+        absent. With a resource version only that state is replaced, else `Conflict`; without one custom resources
+        answer `Invalid`. Raises TypeError for a kind that does not declare `complete = True`, as fields which it does
+        not know would be lost: use a patch.
         """
         kind = type(obj)
         if not kind.complete:
@@ -324,7 +325,8 @@ class Client:
             return await self._call(Request("PATCH", path, query, body, content_type), timeout_s)
         except errors.Invalid as error:
             if (uid or resource_version) and error.precondition_failed:
-                raise errors.Conflict(error.message, status=error.status, reason=error.reason) from error
+                text = f"{kind.resource.kind} {ObjectKey(namespace, name)} is not what was looked at any more"
+                raise errors.Conflict(f"{text}: {error}", status=error.status, reason=error.reason) from error
             raise
 
     async def delete(
