@@ -1,21 +1,29 @@
 """The seam to the API server: one request, or one stream of lines. A simulated server implements the same protocol.
 
-The aiohttp implementation owns connections, credentials on the wire and the mapping of every failure to our errors. It
-knows nothing of kinds. TLS is verified unless the configuration says otherwise. A 401 renews the credentials once and
-repeats the request, which had no effect.
+The aiohttp implementation owns credentials on the wire, the fence, metrics and the mapping of every failure to our
+errors; connections are `connections`'. It knows nothing of kinds. A 401 renews the credentials once and repeats the
+request, which had no effect; nothing else is repeated but a read whose kept-alive connection had been closed.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
-import msgspec
+from multidict import CIMultiDict
+from prometheus_client import Counter, Histogram
 
 from kubeloop.client import errors
-from kubeloop.client.config import ClusterConfig
+from kubeloop.client.config import ClusterConfig, Identity
+from kubeloop.client.connections import Connections, WriteAttempt
+from kubeloop.client.fence import Fence
+from kubeloop.client.status import Status as Status
+from kubeloop.client.status import error_from_status as error_from_status
+from kubeloop.client.status import refusal
+from kubeloop.metrics import Metrics
 
 JSON = "application/json"
 
@@ -27,14 +35,14 @@ class Request:
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)  # may hold a Secret
     content_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -57,78 +65,47 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-class _Cause(msgspec.Struct):
-    reason: str | None = None
-    message: str | None = None
-    field: str | None = None
-
-
-class _Details(msgspec.Struct):
-    causes: list[_Cause] | None = None
-    retry_after_seconds: int | None = msgspec.field(default=None, name="retryAfterSeconds")
-
-
-class Status(msgspec.Struct):
-    """The body of a refusal: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/."""
-
-    code: int | None = None
-    reason: str | None = None
-    message: str | None = None
-    details: _Details | None = None
-
-
-def error_from_status(status: Status, *, http_status: int = 0, retry_after_s: float | None = None) -> errors.ApiError:
-    """The typed error for a Status object."""
-    code = status.code or http_status
-    reason = status.reason or ""
-    message = status.message or f"HTTP status {code}"
-    if retry_after_s is None and status.details and status.details.retry_after_seconds:
-        retry_after_s = float(status.details.retry_after_seconds)
-    kind = _error_type(code, reason)
-    found = kind(message, status=code, reason=reason, retry_after_s=retry_after_s)
-    found.causes = tuple(
-        errors.Cause(one.reason or "", one.field or "", one.message or "")
-        for one in (status.details and status.details.causes) or ()
-    )
-    return found
-
-
-def _error_type(code: int, reason: str) -> type[errors.ApiError]:
-    if code == 409:
-        return errors.AlreadyExists if reason == "AlreadyExists" else errors.Conflict
-    if code >= 500:
-        return errors.Unavailable
-    by_code: dict[int, type[errors.ApiError]] = {
-        401: errors.Unauthorized,
-        403: errors.Forbidden,
-        404: errors.NotFound,
-        410: errors.Gone,
-        422: errors.Invalid,
-        429: errors.Throttled,
-    }
-    return by_code.get(code, errors.BadRequest)
-
-
-def _refusal(http_status: int, headers: Mapping[str, str], body: bytes) -> errors.ApiError:
-    try:
-        status = msgspec.json.decode(body, type=Status)
-    except msgspec.MsgspecError:
-        status = Status(message=body[:300].decode(errors="replace").strip() or None)
-    after = headers.get("Retry-After", "")
-    return error_from_status(status, http_status=http_status, retry_after_s=float(after) if after.isdigit() else None)
+def resource_of(path: str) -> str:
+    """The plural that a path of the API is about, for metrics: of few values, so without names. Else empty."""
+    parts = path.split("/")
+    rest = parts[3:] if parts[1:2] == ["api"] else parts[4:] if parts[1:2] == ["apis"] else []
+    if len(rest) > 2 and rest[0] == "namespaces" and not (parts[1] == "api" and rest[2] in ("status", "finalize")):
+        return rest[2]
+    return rest[0] if rest else ""
 
 
 class HttpTransport:
-    """HTTP/1.1 with kept-alive connections. Use as an async context manager, or call `close`."""
+    """HTTP/1.1 with kept-alive connections. Use as an async context manager, or call `close`.
 
-    def __init__(self, config: ClusterConfig, *, user_agent: str, connections: int = 100) -> None:
+    With a `fence` every request but GET and HEAD is refused with `NotLeader` once we do not lead, also one that
+    started while we did and had to wait for a connection.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        user_agent: str,
+        fence: Fence | None = None,
+        metrics: Metrics | None = None,
+        connections: int = 100,
+    ) -> None:
         self._config = config
         self._server = config.server.rstrip("/")
-        self._user_agent = user_agent
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._retired: list[aiohttp.ClientSession] = []  # still carry requests made before the CA changed
-        self._tls_stamp: object = None
+        self._proxy = config.proxy_url or None
+        self._server_hostname = config.tls_server_name or None
+        self._fence = fence
+        self._metrics = metrics or Metrics()
+        self._connections = Connections(config, limit=connections)
+        self._own_headers = [
+            ("Accept", JSON),
+            ("User-Agent", user_agent),
+            *(config.impersonation.headers() if config.impersonation else ()),
+        ]
+        self._headers: dict[str, CIMultiDict[str]] = {}  # by content type, for the identity of the last request
+        self._headers_of: Identity | None = None
+        self._counters: dict[tuple[str, str, str], Counter] = {}
+        self._timers: dict[str, Histogram] = {}
 
     async def __aenter__(self) -> "HttpTransport":
         return self
@@ -137,34 +114,32 @@ class HttpTransport:
         await self.close()
 
     async def close(self) -> None:
-        sessions = [*self._retired, *([self._session] if self._session else [])]
-        self._retired, self._session = [], None
-        for session in sessions:
-            await session.close()
+        """Breaks off what is under way, which raises `Unavailable` there. Takes a second or two at most."""
+        await self._connections.close()
 
     async def request(self, request: Request, *, timeout_s: float) -> Response:
         """See `Transport.request`."""
+        attempt = _attempt(request, self._fence)
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(request)
+                return await self._exchange(request, attempt)
         except TimeoutError as error:
-            raise errors.Unavailable(f"{request.method} {request.path}: no answer within {timeout_s} s") from error
+            self._count("<error>", request.method, request.path)
+            raise errors.Unavailable(
+                f"{request.method} {request.path}: no answer within {timeout_s} s", sent=_sent(attempt)
+            ) from error
 
-    async def _exchange(self, request: Request) -> Response:
-        for attempt in (1, 2):
-            async with self._send(request) as answer:
-                body = await self._read(request, answer)
-                if answer.status == 401 and attempt == 1 and self._config.credentials.renew():
-                    continue
-                if answer.status >= 300:
-                    raise _refusal(answer.status, answer.headers, body)
-                return Response(answer.status, body, answer.headers)
-        raise AssertionError("unreachable")
+    async def _exchange(self, request: Request, attempt: WriteAttempt | None) -> Response:
+        async with self._answered(request, attempt, request.method) as answer:
+            body = await self._read(request, answer)
+            if answer.status >= 300:
+                raise refusal(answer.status, answer.headers, body)
+            return Response(answer.status, body, answer.headers)
 
     async def _read(self, request: Request, answer: aiohttp.ClientResponse) -> bytes:
         try:
             return await answer.read()
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ConnectionError) as error:
             raise errors.Unavailable(f"{request.method} {request.path}: the answer broke off: {error}") from error
 
     @asynccontextmanager
@@ -174,59 +149,124 @@ class HttpTransport:
         """See `Transport.stream`."""
         opening = asyncio.timeout(open_timeout_s)
         try:
-            async with opening, self._send(request) as answer:
+            async with opening, self._answered(request, _attempt(request, self._fence), "WATCH") as answer:
                 if answer.status >= 300:
-                    raise _refusal(answer.status, answer.headers, await self._read(request, answer))
+                    raise refusal(answer.status, answer.headers, await self._read(request, answer))
                 opening.reschedule(None)
                 yield _lines(answer, request.path, idle_timeout_s)
         except TimeoutError as error:
             if opening.expired():
+                self._count("<error>", "WATCH", request.path)
                 raise errors.Unavailable(f"watch {request.path}: not open after {open_timeout_s} s") from error
             raise
 
     @asynccontextmanager
-    async def _send(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        session = self._open_session()
-        headers = {"Accept": JSON, "User-Agent": self._user_agent, **self._config.credentials.headers()}
-        if request.body:
-            headers["Content-Type"] = request.content_type
+    async def _answered(
+        self, request: Request, attempt: WriteAttempt | None, verb: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer; after a 401, which had no effect, the one to a second request with renewed credentials."""
+        credentials = self._config.credentials
+        for second in (False, True):
+            identity = await credentials.identity()
+            pool = self._connections.acquire(identity.key_pair)
+            try:
+                answer = await self._send(pool.session, request, identity, attempt, verb)
+                try:
+                    if answer.status == 401 and not second:
+                        await self._read(request, answer)  # kept in `answer`
+                        if await credentials.renew(identity):
+                            continue
+                    yield answer
+                finally:
+                    answer.close() if not answer.content.at_eof() else answer.release()
+            finally:
+                await self._connections.release(pool)
+            return
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request,
+        identity: Identity,
+        attempt: WriteAttempt | None,
+        verb: str,
+    ) -> aiohttp.ClientResponse:
+        started = time.perf_counter()
         try:
             answer = await session.request(
                 request.method,
                 self._server + request.path,
                 params=request.query,
                 data=request.body or None,
-                headers=headers,
-                proxy=self._config.proxy_url or None,
-                server_hostname=self._config.tls_server_name or None,
+                headers=self._headers_for(identity, request),
+                proxy=self._proxy,
+                server_hostname=self._server_hostname,
                 allow_redirects=False,
+                middlewares=None if attempt is None else (attempt.started_anew(),),
             )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            # nothing was sent: the connection itself was refused
-            raise errors.Unavailable(f"cannot reach {self._server}: {error}", sent=False) from error
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise errors.Unavailable(f"{request.method} {request.path}: {error!r}") from error
-        try:
-            yield answer
-        finally:
-            answer.close() if not answer.content.at_eof() else answer.release()
+        except (aiohttp.ClientError, OSError, errors.ApiError) as error:
+            self._count("<error>", verb, request.path)
+            if isinstance(error, errors.ApiError):
+                raise
+            raise self._failure(request, error, sent=_sent(attempt)) from error
+        except asyncio.CancelledError as error:
+            # aiohttp cancels those who wait for a connection when the pool is closed: to them it is not a cancellation
+            task = asyncio.current_task()
+            if self._connections.closed and task is not None and not task.cancelling():
+                raise errors.Unavailable("this transport was closed", sent=_sent(attempt)) from error
+            raise
+        self._count(str(answer.status), verb, request.path)
+        self._observe(verb, time.perf_counter() - started)
+        return answer
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        """The session; a new one when the CA or the client certificate on disk has changed."""
-        stamp = self._config.tls_stamp()
-        if self._session is None or stamp != self._tls_stamp:
-            if self._session is not None:
-                self._retired.append(self._session)
-            self._tls_stamp = stamp
-            connector = aiohttp.TCPConnector(
-                limit=self._connections,
-                ssl=self._config.tls_context() if self._server.startswith("https") else False,
-                keepalive_timeout=75,
+    def _headers_for(self, identity: Identity, request: Request) -> "CIMultiDict[str]":
+        if identity is not self._headers_of:
+            self._headers.clear()
+            self._headers_of = identity
+        content_type = request.content_type if request.body else ""
+        headers = self._headers.get(content_type)
+        if headers is None:
+            headers = self._headers[content_type] = CIMultiDict([*self._own_headers, *identity.headers.items()])
+            if content_type:
+                headers["Content-Type"] = content_type
+        return headers
+
+    def _failure(self, request: Request, error: Exception, *, sent: bool) -> errors.Unavailable:
+        """Every failure to get an answer, in our terms and with what to do about it."""
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return errors.Unavailable(
+                f"{self._server}: the server's certificate is not accepted: {error.certificate_error}. Trusted is "
+                f"{self._config.trust}; check certificate-authority, the server's name and tls-server-name",
+                sent=False,
             )
-            self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=None, sock_connect=10)
-            )
-        return self._session
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            said = f"{error.status} {error.message}"  # str(error) would give away the password in the proxy's URL
+            return errors.Unavailable(f"the proxy does not connect to {self._server}: {said}", sent=False)
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return errors.Unavailable(f"cannot reach {self._server}: {error}", sent=False)
+        return errors.Unavailable(f"{request.method} {request.path}: {error!r}", sent=sent)
+
+    def _count(self, code: str, verb: str, path: str) -> None:
+        key = (code, verb, resource_of(path))
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = self._metrics.requests.labels(*key)
+        counter.inc()
+
+    def _observe(self, verb: str, seconds: float) -> None:
+        timer = self._timers.get(verb)
+        if timer is None:
+            timer = self._timers[verb] = self._metrics.request_seconds.labels(verb)
+        timer.observe(seconds)
+
+
+def _attempt(request: Request, fence: Fence | None) -> WriteAttempt | None:
+    """None for reads: they may be repeated and need no fence."""
+    return None if request.method in ("GET", "HEAD") else WriteAttempt(fence)
+
+
+def _sent(attempt: WriteAttempt | None) -> bool:
+    return attempt is None or attempt.sent
 
 
 async def _lines(answer: aiohttp.ClientResponse, path: str, idle_timeout_s: float) -> AsyncIterator[bytes]:
