@@ -1,8 +1,8 @@
 """JSON to typed objects and back.
 
 Null equals absent: the server and its clients write `null` for empty fields. The fast path decodes a whole page with
-the typed decoder; only when that fails each object is looked at alone: decoded untyped, nulls dropped, converted. What
-still fails is `Undecodable`, with its key and what is wrong, and the rest of the page is delivered.
+the typed decoder; only when that fails each object is looked at alone, without its nulls (see `nulls`). What still
+fails is `Undecodable`, with its key and what is wrong, and the rest of the page is delivered.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from kubeloop.model.base import KubeObject, KubeStruct, ObjectKey
+from kubeloop.model.nulls import without_nulls
 
 T = TypeVar("T", bound=KubeObject)
 S = TypeVar("S")
@@ -118,15 +119,18 @@ def decode_object(kind: type[T], body: bytes | memoryview) -> T | Undecodable:
 
 def decode_struct(of: type[V], body: bytes | memoryview) -> V | msgspec.ValidationError:
     """Decodes JSON, nulls taken for absent; what does not fit gives the error, as it is no exception in a list."""
+    found: V
     try:
-        found: V = decoder(of).decode(body)
-        return found
+        found = decoder(of).decode(body)
     except msgspec.ValidationError:
         pass
+    else:
+        return found
     try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(body)), of)
+        found = decoder(of).decode(msgspec.json.encode(without_nulls(msgspec.json.decode(body), of)))
     except msgspec.ValidationError as error:
         return error
+    return found
 
 
 def _undecodable(body: bytes | memoryview, problem: str) -> Undecodable:
@@ -135,14 +139,6 @@ def _undecodable(body: bytes | memoryview, problem: str) -> Undecodable:
     except msgspec.ValidationError:
         meta = PartialMeta()
     return Undecodable(ObjectKey(meta.namespace or "", meta.name), meta.uid or "", meta.resource_version or "", problem)
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value if item is not None]
-    return value
 
 
 def encode_object(obj: KubeObject) -> bytes:
