@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kubeloop.client import errors
 from kubeloop.client.config import ClusterConfig, Impersonation, StaticToken
+from kubeloop.client.connections import open_socket
 from kubeloop.client.status import parse_retry_after
 from kubeloop.client.transport import HttpTransport, Request, resource_of
 from kubeloop.metrics import Metrics
@@ -247,6 +248,17 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 def test_no_retry_after_of_a_server_makes_the_client_fail(value: str) -> None:
     found = parse_retry_after(value, now_s=0.0)
     assert found is None or found >= 0
+
+
+async def test_a_silently_dropped_connection_is_noticed_by_the_kernel_within_20_s() -> None:
+    def option(name: str) -> int:
+        return opened.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+
+    with open_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 0))) as opened:
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert option("TCP_KEEPIDLE") + option("TCP_KEEPINTVL") * option("TCP_KEEPCNT") <= 20
+        assert option("TCP_USER_TIMEOUT") <= 20_000
+        assert option("TCP_SYNCNT") == 1
 
 
 # ---- streams

@@ -39,7 +39,8 @@ _TCP_OPTIONS = {  # Linux's names; other systems lack some
 }
 
 
-def _open_socket(address: tuple[Any, ...]) -> socket.socket:
+def open_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for one of `getaddrinfo`'s answers, whose dead peer is noticed in time."""
     family, kind, protocol = address[:3]
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -195,7 +196,7 @@ class Connections:
             limit=self._limit,
             ssl=context if context is not None else False,
             keepalive_timeout=75,
-            socket_factory=_open_socket,
+            socket_factory=open_socket,
         )
         return Pool(
             aiohttp.ClientSession(

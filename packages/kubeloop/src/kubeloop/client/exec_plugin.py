@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -128,41 +129,59 @@ class ExecPlugin:
 
     async def _output(self) -> bytes:
         command = self._command
-        spec: dict[str, Any] = {"interactive": False}
-        if command.cluster is not None:
-            spec["cluster"] = command.cluster
-        info = {"apiVersion": command.api_version, "kind": "ExecCredential", "spec": spec}
+        process = _start(command)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, **command.env, "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()},
-                start_new_session=True,  # so that its children can be killed with it
-            )
-        except FileNotFoundError as error:
-            raise Unauthorized(command.missing) from error
-        except OSError as error:
-            raise Unauthorized(f"credential plug-in {command.argv[0]!r} cannot be run: {error}") from error
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                output, printed = await process.communicate()
-        except TimeoutError as error:
+            output, printed = await asyncio.to_thread(_communicate, process, self._timeout_s)
+        except subprocess.TimeoutExpired as error:
             raise Unauthorized(
                 f"credential plug-in {command.argv[0]!r}: no answer within {self._timeout_s} s"
             ) from error
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+        except asyncio.CancelledError:
+            _kill(process)  # the thread sees its end
+            raise
         if process.returncode:
             said = printed.decode(errors="replace").strip()[-1000:]
             raise Unauthorized(
                 f"credential plug-in {command.argv[0]!r} failed with exit code {process.returncode}: {said}"
             )
         return output
+
+
+def _start(command: Command) -> subprocess.Popen[bytes]:
+    """Not `asyncio.create_subprocess_exec`: cancelled while it starts the program, it waits for the program's end."""
+    spec: dict[str, Any] = {"interactive": False}
+    if command.cluster is not None:
+        spec["cluster"] = command.cluster
+    info = {"apiVersion": command.api_version, "kind": "ExecCredential", "spec": spec}
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **command.env, "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()},
+            start_new_session=True,  # so that its children can be killed with it
+        )
+    except FileNotFoundError as error:
+        raise Unauthorized(command.missing) from error
+    except OSError as error:
+        raise Unauthorized(f"credential plug-in {command.argv[0]!r} cannot be run: {error}") from error
+
+
+def _communicate(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[bytes, bytes]:
+    """Runs in a thread. Raises `TimeoutExpired`, when the program has been killed."""
+    with process:
+        try:
+            return process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            raise
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _parse(command: Command, output: bytes) -> _Status:

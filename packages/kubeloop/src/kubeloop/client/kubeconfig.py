@@ -79,8 +79,8 @@ def parse_kubeconfig(files: list[Path], context: str = "") -> ClusterConfig:
         content = _read(file)
         current = current or str(content.get("current-context") or "")
         for section, entries in merged.items():
-            for entry in content.get(section) or []:
-                entries.setdefault(entry["name"], (entry.get(section[:-1]) or {}, file))
+            for name, entry in _named(content, section, file):
+                entries.setdefault(name, (entry, file))
     where = ", ".join(map(str, found))
     if not current:
         raise ConfigError(f"{where}: no current-context; choose one of: {', '.join(merged['contexts']) or '(none)'}")
@@ -90,7 +90,10 @@ def parse_kubeconfig(files: list[Path], context: str = "") -> ClusterConfig:
     user_file = cluster_file
     if chosen.get("user"):
         user, user_file = _entry(merged["users"], str(chosen["user"]), "user", where)
-    return _cluster_config(cluster, cluster_file, user, user_file, str(chosen.get("namespace") or "default"))
+    try:
+        return _cluster_config(cluster, cluster_file, user, user_file, str(chosen.get("namespace") or "default"))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{where}: a field of context {current!r} is not of the right shape: {error!r}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -101,6 +104,16 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: is not a kubeconfig")
     return content
+
+
+def _named(content: dict[str, Any], section: str, file: Path) -> list[tuple[str, dict[str, Any]]]:
+    try:
+        found = [(str(one["name"]), one.get(section[:-1]) or {}) for one in content.get(section) or []]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{file}: {section} is not a list of named entries") from error
+    if not all(isinstance(entry, dict) for _, entry in found):
+        raise ConfigError(f"{file}: an entry of {section} is not a mapping")
+    return found
 
 
 def _entry(entries: dict[str, tuple[Any, Path]], name: str, kind: str, where: str) -> tuple[Any, Path]:
