@@ -61,36 +61,37 @@ async def test_the_server_takes_what_we_write_and_the_standby_follows(control_pl
 
 PROGRAM = """
 import asyncio, sys
-from kubeloop.client.client import MergePatch, connect
+from kubeloop.client.client import Client, MergePatch, connect
 from kubeloop.client.kubeconfig import load_config
+from kubeloop.client.transport import HttpTransport
 from kubeloop.leader import LeaderElection, LeadershipLost
 from kubeloop.model.core import Namespace
 
 async def main():
-    async with (
-        connect(load_config(sys.argv[1]), user_agent="paused-lease/1") as leases,
-        connect(load_config(sys.argv[1]), user_agent="paused-work/1") as client,
-    ):
+    config = load_config(sys.argv[1])
+    async with connect(config, user_agent="paused-lease/1") as leases:
         election = LeaderElection(
             leases, namespace="kube-system", name="paused", lease_duration_s=3, renew_deadline_s=2, retry_period_s=0.3
         )
+        async with HttpTransport(config, user_agent="paused-work/1", fence=election) as transport:
+            await work(election, Client(transport))
 
-        async def lead():
-            for number in range(100_000):
-                election.check()
-                patch = MergePatch({"metadata": {"annotations": {"written": str(number)}}})
-                try:
-                    await client.patch(Namespace, "default", patch)
-                    if number == 0:
-                        print("leading", flush=True)
-                    await asyncio.sleep(0.01)
-                except asyncio.CancelledError:
-                    pass  # deaf: only the fence stops it
+async def work(election, client):
+    async def lead():
+        for number in range(100_000):
+            patch = MergePatch({"metadata": {"annotations": {"written": str(number)}}})
+            try:
+                await client.patch(Namespace, "default", patch)
+                if number == 0:
+                    print("leading", flush=True)
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                pass  # deaf: only the fence stops it
 
-        try:
-            await election.run(lead)
-        except LeadershipLost as error:
-            print("lost", error, flush=True)
+    try:
+        await election.run(lead)
+    except LeadershipLost as error:
+        print("lost", error, flush=True)
 
 asyncio.run(main())
 """

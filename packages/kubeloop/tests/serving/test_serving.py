@@ -72,6 +72,7 @@ async def test_a_check_that_raises_has_failed_and_the_others_are_told() -> None:
 async def test_metrics_are_in_the_format_asked_for() -> None:
     metrics = Metrics()
     metrics.leader.labels("kuryr").set(1)
+    metrics.queue_adds.labels("pods").inc()
     async with _served(_serving(metrics=metrics)) as session:
         async with session.get("/metrics") as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
