@@ -47,6 +47,32 @@ def test_a_relist_keeps_what_is_there_but_does_not_decode() -> None:
     assert store.get(ObjectKey("default", "a")) == widget("a", 1)
 
 
+def test_an_older_version_changes_nothing() -> None:
+    store: Store[Widget] = Store()
+    store.put(widget("a", 9))
+    assert store.put(widget("a", 8)) == ()
+    assert store.remove(ObjectKey("default", "a"), version="8") == ()
+    assert store.replace([], version="8") == ()
+    assert store.get(ObjectKey("default", "a")) == widget("a", 9)
+
+
+def test_what_a_live_read_did_not_find_stays_away_until_the_watch_is_past_it() -> None:
+    store: Store[Widget] = Store()
+    store.put(widget("a", 7))
+    assert len(store.absent(ObjectKey("default", "a"), "9")) == 1
+    assert store.put(widget("a", 8)) == ()
+    store.caught_up(9)
+    assert len(store.put(widget("a", 8))) == 1
+
+
+def test_a_list_of_many_tells_the_deletes_first() -> None:
+    store: Store[Widget] = Store()
+    store.put(widget("a", 1, uid="one"))
+    store.put(widget("b", 2))
+    changes = store.replace([widget("c", 3), widget("a", 4, uid="two")], version="5")
+    assert [change.kind for change in changes] == ["deleted", "deleted", "added", "added"]
+
+
 _OBJECTS = st.builds(
     widget,
     st.sampled_from("abc"),
