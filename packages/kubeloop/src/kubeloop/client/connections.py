@@ -5,8 +5,9 @@ last of them. Certificates that do not load, as files do while they are written,
 and the files are looked at again a second later.
 
 A peer that fell silent is noticed by the kernel: an idle connection within 20 s by keep-alive probes, unacknowledged
-data within 15 s. An attempt to connect gives up after 3 s, as the kernel doubles its patience with each further SYN,
-and with its TLS handshake after 6 s.
+data within 15 s. While a server cannot be reached a SYN goes out at least every 3 s, so that its return is noticed
+soon: older kernels double their patience with each SYN, so there an attempt ends after two (3 s); from Linux 6.5 they
+come each second (tcp_syn_linear_timeouts). An attempt to connect, with its TLS handshake, ends after 6 s in any case.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 6.0
 
 _TCP_OPTIONS = {  # Linux's names; other systems lack some
-    "TCP_SYNCNT": 1,  # one more SYN after 1 s, the end after 2 s more
+    "TCP_SYNCNT": 1,  # one more SYN after 1 s, the end after 2 s more; linear ones come on top
     "TCP_KEEPIDLE": 10,
     "TCP_KEEPINTVL": 3,
     "TCP_KEEPCNT": 3,
