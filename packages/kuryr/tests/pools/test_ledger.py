@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from kuryr.model.ownership import PodUid, PoolUid, PortId, Slot, device_id
 from kuryr.openstack.neutron import Port
 from kuryr.pools.ledger import PortLedger
@@ -137,3 +140,35 @@ def test_counts_add_up() -> None:
     case.reserve("d", now=100.0)
     counts = case.ledger.counts(POOL, 100.0)
     assert (counts.ready, counts.in_use, counts.growing, counts.cooling) == (0, 1, 2, 1)
+
+
+_steps = st.lists(
+    st.tuples(st.sampled_from(["give", "reserve", "take back", "remove", "list"]), st.integers(0, 5)), max_size=40
+)
+
+
+@given(steps=_steps)
+def test_whatever_happens_every_port_is_counted_once_and_no_two_pods_share_one(steps: list[tuple[str, int]]) -> None:
+    case, there = Case(), dict[int, Port]()
+    for now, (step, number) in enumerate(steps):
+        pod, port = f"pod-{now}-{number}", f"port-{number}"
+        if step == "give":
+            index = int(case.give(pod, float(now)).removeprefix("port-"))
+            there[index] = _port(index)
+        elif step == "reserve":
+            assert case.reserve(pod, float(now)) == case.reserve(pod, float(now))
+        elif step == "take back" and port in case.claimed:
+            case.take_back(port, float(now))
+        elif step == "remove" and port not in case.claimed:
+            there.pop(number, None)
+            case.ledger.removed(Slot(POOL, number))
+        elif step == "list":
+            there.pop(number, None)
+            case.claimed.discard(port)
+            case.ledger.replace(there.values(), unchanged_since=set(case.ledger.slots()))
+        assert case.ledger.ports(POOL) == [there[index] for index in sorted(there)]
+        assert case.ledger.pools() == ({POOL} if there else set())
+        counts = case.ledger.counts(POOL, float(now))
+        reserved_and_there = len(there) - counts.ready - counts.in_use - counts.cooling
+        assert 0 <= reserved_and_there <= counts.growing
+        assert counts.in_use == sum(f"port-{index}" in case.claimed for index in there)

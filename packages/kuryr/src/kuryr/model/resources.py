@@ -151,7 +151,7 @@ class KuryrNode(KubeObject, frozen=True, kw_only=True):
     short_names: ClassVar[tuple[str, ...]] = ("kn",)
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Host", "string", ".status.hostID"),
-        PrinterColumn("Bindings", "string", ".status.bindings"),
+        PrinterColumn("Bindings", "string", ".status.bindings[0]"),
         PrinterColumn("OVS", "string", ".status.conditions[?(@.type=='OVSReady')].status"),
         PrinterColumn("OVN", "string", ".status.conditions[?(@.type=='OVNReady')].status"),
         PrinterColumn("MTU", "integer", ".status.mtu", priority=1),

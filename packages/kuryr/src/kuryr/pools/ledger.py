@@ -10,6 +10,7 @@ lost the next attempt asks for the same slot, so for the same MAC, and Neutron's
 same port.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
@@ -32,7 +33,10 @@ class PortLedger:
         self._claimed = claimed
         self._cool_down_s = cool_down_s
         self._ports: dict[Slot, Port] = {}
+        self._slots_of: dict[PoolUid, set[Slot]] = {}  # the same by pool: a look at one pool costs only its size
+        self._slot_of: dict[str, Slot] = {}  # and by the port's id
         self._reserved: dict[PodUid, Slot] = {}
+        self._holders: dict[Slot, PodUid] = {}  # the same the other way round
         self._burnt: set[Slot] = set()  # somebody else's port has this slot's MAC
         self._idle_since: dict[Slot, float] = {}
         self._used: set[Slot] = set()  # a pod of our time had it: it cools down before another gets it
@@ -40,7 +44,7 @@ class PortLedger:
 
     def ports(self, pool: PoolUid) -> list[Port]:
         """Our ports of a pool, lowest slot first."""
-        return [port for slot, port in sorted(self._ports.items()) if slot.pool_uid == pool]
+        return [self._ports[slot] for slot in sorted(self._slots_of.get(pool, ()))]
 
     def slots(self) -> Collection[Slot]:
         return self._ports.keys()
@@ -54,9 +58,11 @@ class PortLedger:
         """
         slot = self._reserved.get(pod)
         if slot is None or slot.pool_uid != pool or slot in self._burnt:
+            self.release(pod)
             free = self._free(pool, now)
             slot = free[0] if free else self._lowest_unused(pool)
             self._reserved[pod] = slot
+            self._holders[slot] = pod
         return slot
 
     def burn(self, slot: Slot) -> None:
@@ -65,20 +71,33 @@ class PortLedger:
 
     def release(self, pod: PodUid) -> None:
         """The store has the pod's KuryrPort, which is the record now, or the claim will not be written."""
-        self._reserved.pop(pod, None)
+        slot = self._reserved.pop(pod, None)
+        if slot is not None:
+            del self._holders[slot]
 
     def add(self, port: Port) -> None:
         """Neutron has this port."""
         slot = parse_device_id(port.device_id)
         if slot is not None:
-            self._ports[slot] = port
+            self._put(slot, port)
+
+    def _put(self, slot: Slot, port: Port) -> None:
+        self._forget_id(slot)
+        self._ports[slot] = port
+        self._slot_of[port.id] = slot
+        self._slots_of.setdefault(slot.pool_uid, set()).add(slot)
+
+    def _forget_id(self, slot: Slot) -> None:
+        port = self._ports.get(slot)
+        if port is not None and self._slot_of.get(port.id) == slot:
+            del self._slot_of[port.id]
 
     def released(self, port_id: PortId, now: float) -> None:
         """The last KuryrPort naming this port is gone: it cools down."""
-        for slot, port in self._ports.items():
-            if port.id == port_id:
-                self._used.add(slot)
-                self._idle_since[slot] = now
+        slot = self._slot_of.get(port_id)
+        if slot is not None:
+            self._used.add(slot)
+            self._idle_since[slot] = now
 
     def replace(self, ports: Iterable[Port], *, unchanged_since: Collection[Slot]) -> None:
         """A fresh list from Neutron.
@@ -90,18 +109,18 @@ class PortLedger:
             self.removed(slot)
         for slot, port in fresh.items():
             if slot in self._ports or slot not in unchanged_since:
-                self._ports[slot] = port
+                self._put(slot, port)
 
     def surplus(self, pool: PoolUid, *, keep: int, now: float) -> list[Port]:
         """Free ports beyond `keep` that nobody claimed for a whole cool-down; the first look at a port starts it."""
-        idle = sorted(slot for slot in self._ports if slot.pool_uid == pool and self._is_idle(slot))
+        idle = sorted(filter(self._is_idle, self._slots_of.get(pool, ())))
         ripe = [slot for slot in idle if self._is_ripe(slot, now)]
         unfinished = [slot for slot in sorted(self._deleting) if slot.pool_uid == pool and slot in self._ports]
         return [self._ports[slot] for slot in (*unfinished, *ripe[: max(0, len(idle) - keep)])]
 
     def pools(self) -> set[PoolUid]:
         """The pools that have ports."""
-        return {slot.pool_uid for slot in self._ports}
+        return set(self._slots_of)
 
     def mark_deleting(self, slot: Slot) -> None:
         """From now on nobody is given this port, also when the delete's answer is lost: it is asked again."""
@@ -109,16 +128,21 @@ class PortLedger:
 
     def removed(self, slot: Slot) -> None:
         """Neutron has no such port (any more)."""
-        self._ports.pop(slot, None)
+        self._forget_id(slot)
+        if self._ports.pop(slot, None) is not None:
+            left = self._slots_of[slot.pool_uid]
+            left.discard(slot)
+            if not left:
+                del self._slots_of[slot.pool_uid]
         self._deleting.discard(slot)
         self._idle_since.pop(slot, None)
         self._used.discard(slot)
 
     def counts(self, pool: PoolUid, now: float) -> PoolCounts:
-        ours = [slot for slot in self._ports if slot.pool_uid == pool]
+        ours = self._slots_of.get(pool, ())
         in_use = sum(self._claimed(PortId(self._ports[slot].id)) for slot in ours)
         ready = len(self._free(pool, now))
-        reserved = {slot for slot in self._reserved.values() if slot.pool_uid == pool}
+        reserved = [slot for slot in self._holders if slot.pool_uid == pool]
         taken = sum(slot in self._ports and not self._claimed(PortId(self._ports[slot].id)) for slot in reserved)
         return PoolCounts(ready, in_use, len(reserved), len(ours) - in_use - ready - taken)
 
@@ -127,7 +151,7 @@ class PortLedger:
         return (
             port is not None
             and slot not in self._deleting
-            and slot not in self._reserved.values()
+            and slot not in self._holders
             and not self._claimed(PortId(port.id))
         )
 
@@ -136,12 +160,9 @@ class PortLedger:
 
     def _free(self, pool: PoolUid, now: float) -> list[Slot]:
         """Idle, and not cooling down after another pod."""
-        idle = (slot for slot in self._ports if slot.pool_uid == pool and self._is_idle(slot))
+        idle = filter(self._is_idle, self._slots_of.get(pool, ()))
         return sorted(slot for slot in idle if slot not in self._used or self._is_ripe(slot, now))
 
     def _lowest_unused(self, pool: PoolUid) -> Slot:
-        taken = {*self._ports, *self._reserved.values(), *self._burnt, *self._deleting}
-        index = 0
-        while Slot(pool, index) in taken:
-            index += 1
-        return Slot(pool, index)
+        taken = (self._ports, self._holders, self._burnt, self._deleting)
+        return next(slot for index in itertools.count() if not any((slot := Slot(pool, index)) in one for one in taken))
