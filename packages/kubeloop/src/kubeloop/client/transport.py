@@ -178,7 +178,7 @@ class HttpTransport:
                             continue
                     yield answer
                 finally:
-                    answer.close() if not answer.content.at_eof() else answer.release()
+                    _break_off(answer) if not answer.content.at_eof() else answer.release()
             finally:
                 await self._connections.release(pool)
             return
@@ -292,3 +292,15 @@ async def _lines(answer: aiohttp.ClientResponse, path: str, idle_timeout_s: floa
                 yield line
         if tail:
             rest.append(tail)
+
+
+def _break_off(answer: aiohttp.ClientResponse) -> None:
+    """Closes the connection of an answer that goes on, as a watch does, at once.
+
+    An orderly end of TLS would wait for the peer: with one that is dead, or when the event loop ends first, the socket
+    stays open.
+    """
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    answer.close()
