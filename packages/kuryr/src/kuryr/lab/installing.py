@@ -18,6 +18,7 @@ PACKAGES = {
     "mariadbd": "mariadb-server",
     "ethtool": "ethtool",
     "ip": "iproute2",
+    "nft": "nftables",
     "ping": "iputils-ping",
     "curl": "curl",
     "runc": "runc",
