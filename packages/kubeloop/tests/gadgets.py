@@ -27,7 +27,9 @@ class Part(KubeStruct, frozen=True, kw_only=True):
 class GadgetSpec(KubeStruct, frozen=True, kw_only=True):
     """What a gadget should be."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (Rule("self.min <= self.max", "min is at most max", field_path=".min"),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.min) || self.min <= self.max", "min is at most max", field_path=".min"),
+    )
 
     model: Annotated[str, immutable(), Meta(description="what it is", min_length=1, max_length=20)]
     owner: Annotated[str, immutable(), Meta(max_length=10)] = ""
@@ -41,12 +43,12 @@ class GadgetSpec(KubeStruct, frozen=True, kw_only=True):
     memory: Quantity = "1Gi"
     share: Annotated[float, Meta(gt=0, le=1)] = 1.0
     since: datetime | None = None
-    seal: bytes = b""
+    seal: bytes | None = None  # empty text is no base64 to the server
     parts: Annotated[tuple[Part, ...], list_map("name"), Meta(max_length=8)] = ()
     tags: Annotated[tuple[str, ...], list_set()] = ("new",)
     limits: Annotated[dict[str, int], Meta(max_length=4)] = msgspec.field(default_factory=dict)
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
-    extra: msgspec.Raw | None = None
+    extra: Any = None
 
 
 class GadgetStatus(KubeStruct, frozen=True, kw_only=True):

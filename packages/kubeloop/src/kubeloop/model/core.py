@@ -5,6 +5,8 @@ A controller that needs more declares a type of its own: two types may read the 
 
 from typing import ClassVar
 
+import msgspec
+
 from kubeloop.model.base import Condition, KubeObject, KubeStruct, ObjectMeta, Resource
 
 
@@ -40,4 +42,53 @@ class Namespace(KubeObject, frozen=True, kw_only=True):
     resource: ClassVar[Resource] = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
-__all__ = ["Namespace", "Node", "NodeStatus", "ObjectMeta", "Pod", "PodSpec", "PodStatus"]
+class ServiceAccount(KubeObject, frozen=True, kw_only=True):
+    resource: ClassVar[Resource] = Resource("", "v1", "serviceaccounts", "ServiceAccount")
+
+
+class TokenRequestSpec(KubeStruct, frozen=True, kw_only=True):
+    audiences: tuple[str, ...] = ()
+    expiration_seconds: int | None = None
+
+
+class TokenRequestStatus(KubeStruct, frozen=True, kw_only=True):
+    token: str = ""
+    expiration_timestamp: str = ""
+
+
+class TokenRequest(KubeObject, frozen=True, kw_only=True):
+    """Body and answer of `create_subresource(ServiceAccount, name, "token", ...)`."""
+
+    resource: ClassVar[Resource] = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
+
+    spec: TokenRequestSpec = TokenRequestSpec()
+    status: TokenRequestStatus = TokenRequestStatus()
+
+
+class Eviction(KubeObject, frozen=True, kw_only=True):
+    """Body of `create_subresource(Pod, name, "eviction", ...)`; its metadata names the pod."""
+
+    resource: ClassVar[Resource] = Resource("policy", "v1", "evictions", "Eviction")
+
+
+class ConfigMap(KubeObject, frozen=True, kw_only=True):
+    resource: ClassVar[Resource] = Resource("", "v1", "configmaps", "ConfigMap")
+
+    data: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+__all__ = [
+    "ConfigMap",
+    "Eviction",
+    "Namespace",
+    "Node",
+    "NodeStatus",
+    "ObjectMeta",
+    "Pod",
+    "PodSpec",
+    "PodStatus",
+    "ServiceAccount",
+    "TokenRequest",
+    "TokenRequestSpec",
+    "TokenRequestStatus",
+]

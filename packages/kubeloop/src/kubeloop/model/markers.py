@@ -24,6 +24,7 @@ Reason = Literal["", "FieldValueRequired", "FieldValueInvalid", "FieldValueForbi
 class Rule:
     """One CEL rule: `rule` must hold of `self`, and of `oldSelf` at an update, where it names it.
 
+    A field whose default is empty (0, "", False, an empty list) may be absent: ask `has(self.field)` first.
     `message_expression` is CEL that makes the message. `field_path` (".spec.size") is the field that is to blame.
     """
 

@@ -93,6 +93,8 @@ def _enum(values: list[Any], path: str) -> dict[str, Any]:
 
 def _union(info: inspect.UnionType, path: str) -> dict[str, Any]:
     others = [one for one in info.types if not isinstance(one, inspect.NoneType)]
+    if any(isinstance(one, inspect.RawType) for one in others):
+        raise TypeError(f"{path}: msgspec decodes nothing but null into `Raw | None`; use Any, or Raw with a default")
     nullable = {"nullable": True} if len(others) < len(info.types) else {}
     if len(others) == 1:
         return {**_schema(others[0], path), **nullable}
