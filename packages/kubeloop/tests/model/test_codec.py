@@ -145,3 +145,6 @@ def test_raw_json_is_kept_as_it_is_whatever_is_null_elsewhere() -> None:
         assert isinstance(carrier, _Carrier)
         assert json.loads(bytes(carrier.load)) == {"a": None}
         assert json.loads(encode_whole(carrier))["load"] == {"a": None}
+        bare = decode_object(_Carrier, b'{"note": ' + note + b', "load": null}')
+        assert isinstance(bare, _Carrier)
+        assert bytes(bare.load) == b"null"

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Meta
 
 from kubeloop.client import errors
-from kubeloop.client.client import Client, MergePatch
+from kubeloop.client.client import ApplyPatch, Client, MergePatch
 from kubeloop.client.definitions import CustomResourceDefinition, DefinitionRefused, ensure_definitions
 from kubeloop.model.base import KubeObject, KubeStruct, ObjectMeta, Resource
 
@@ -32,7 +32,7 @@ async def test_both_versions_serve_the_same_object(client: Client, namespace: st
     "spec",
     [
         {"model": "other"},
-        {"owner": "me"},  # it was absent, and stays so
+        {"owner": "me"},
         {"namespace": "else"},
         {"min": 13, "max": 20},
         {"min": 7},
@@ -54,6 +54,14 @@ async def test_the_server_refuses_what_the_types_forbid(client: Client, namespac
     await client.create(Gadget(metadata=meta, spec=GadgetSpec(model="m")))
     with pytest.raises(errors.Invalid):
         await client.patch(Gadget, "g", MergePatch({"spec": spec}), namespace=namespace)
+
+
+async def test_an_optional_immutable_field_neither_comes_nor_goes(client: Client, namespace: str) -> None:
+    for name, spec in (("without", {"model": "m"}), ("with", {"model": "m", "owner": "me"})):
+        await client.patch(Gadget, name, ApplyPatch({"spec": spec}), namespace=namespace)
+    for name, owner in (("without", "me"), ("with", None)):
+        with pytest.raises(errors.Invalid, match="owner is immutable"):
+            await client.patch(Gadget, name, MergePatch({"spec": {"owner": owner}}), namespace=namespace)
 
 
 async def test_the_server_keeps_what_the_types_allow(client: Client, namespace: str) -> None:
