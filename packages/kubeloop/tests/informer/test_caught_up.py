@@ -36,9 +36,10 @@ def _wrote(version: int | str, *, name: str = "a", uid: str = "", deleted: bool 
     return Write(Widget, ObjectKey("default", name), uid or f"uid-{name}", str(version), deleted, **more)
 
 
-def _deleting(version: int) -> Widget:
+def _deleting(version: int, *finalizers: str) -> Widget:
     meta = ObjectMeta(
         name="a",
+        finalizers=finalizers,
         namespace="default",
         uid="uid-a",
         resource_version=str(version),
@@ -97,7 +98,8 @@ async def test_the_event_or_any_later_version_ends_the_wait(come: Callable[[Info
         ("", lambda informer: informer.deleted(KEY, widget("a", 9), "9")),
         ("7", lambda informer: informer.deleted(KEY, widget("a", 9), "9")),
         ("", lambda informer: informer.changed(widget("a", 9, uid="the next of its name"), "9")),
-        ("8", lambda informer: informer.changed(_deleting(8), "8")),
+        ("8", lambda informer: informer.changed(_deleting(8, "theirs"), "8")),
+        ("", lambda informer: informer.changed(_deleting(8), "8")),  # a namespace: its finalizers are in its spec
     ],
 )
 async def test_a_delete_is_waited_for_until_the_object_is_gone_or_going(
@@ -116,7 +118,7 @@ async def test_a_delete_is_waited_for_until_the_object_is_gone_or_going(
 
 async def test_the_last_finalizer_taken_is_waited_for_until_the_object_is_gone() -> None:
     informer = Informer(Live(), Widget)
-    informer.replaced([_deleting(7)], [], "7")
+    informer.replaced([_deleting(7, "ours")], [], "7")
     waiting = asyncio.create_task(informer.caught_up(_wrote("", deleted=True)))
     await _settle()
     assert not waiting.done()

@@ -154,11 +154,12 @@ class Informer(Generic[T]):
             return True
         current = version_number(obj.metadata.resource_version) if obj is not None else 0
         if write.deleted:
-            # Not by the version reached: some servers answer a delete with the version from before it. And without a
-            # version it is gone, not going.
+            # Not by the version reached: some servers answer a delete with the version from before it.
             if obj is None or (write.uid and obj.metadata.uid != write.uid):
                 return True
-            return obj.metadata.deleting and 0 < version <= current
+            # Without a version nothing but finalizers may be left to wait for; a namespace has others, in its spec.
+            shown = version <= current if version else not obj.metadata.finalizers
+            return obj.metadata.deleting and shown
         return 0 < version <= max(self._reached, current)
 
     async def _read_live(self, key: ObjectKey) -> None:
