@@ -40,6 +40,9 @@ class Metrics:
 
         self.reconciles = counter("controller_runtime_reconcile", "Reconciles by result", "controller", "result")
         self.reconcile_errors = counter("controller_runtime_reconcile_errors", "Failed reconciles", "controller")
+        self.terminal_errors = counter(
+            "controller_runtime_terminal_reconcile_errors", "Failures that are not tried again", "controller"
+        )
         self.reconcile_seconds = histogram(
             "controller_runtime_reconcile_time_seconds", "Reconciles' time", "controller"
         )
