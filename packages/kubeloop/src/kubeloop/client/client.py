@@ -19,10 +19,12 @@ import msgspec
 from kubeloop.client import errors
 from kubeloop.client.calls import call
 from kubeloop.client.config import ClusterConfig
+from kubeloop.client.fence import Fence
 from kubeloop.client.patches import ApplyPatch, JsonPatch, MergePatch, Patch, encode_patch
 from kubeloop.client.transport import HttpTransport, Request, Response, Transport
 from kubeloop.client.watching import EventType, WatchEvent, decode_events
 from kubeloop.client.writes import Write, note
+from kubeloop.metrics import Metrics
 from kubeloop.model.base import KubeObject, ObjectKey
 from kubeloop.model.codec import (
     Answer,
@@ -266,6 +268,18 @@ class Client:
         request = Request("PUT", path, self._write_params(dry_run), encode_whole(obj))
         return self._written(kind, await self._call(request, timeout_s), dry_run)
 
+    async def apply(self, obj: T, *, force: bool = False, dry_run: bool = False, timeout_s: float | None = None) -> T:
+        """Server-side apply of what `obj` says, creating it when there is none; see `ApplyPatch`.
+
+        What equals its default in the type is not said: where an explicit zero is meant, patch with an `ApplyPatch` of
+        your own. Raises as `patch`.
+        """
+        patch = ApplyPatch(msgspec.to_builtins(obj), force)
+        key = obj.key
+        return await self.patch(
+            type(obj), key.name, patch, namespace=key.namespace, dry_run=dry_run, timeout_s=timeout_s
+        )
+
     async def patch(
         self,
         kind: type[T],
@@ -462,10 +476,16 @@ def _note_collection(kind: type[T], response: Response) -> None:
 
 @asynccontextmanager
 async def connect(
-    config: ClusterConfig, *, user_agent: str, field_manager: str = "kubeloop", timeout_s: float = 30.0
+    config: ClusterConfig,
+    *,
+    user_agent: str,
+    field_manager: str = "kubeloop",
+    timeout_s: float = 30.0,
+    fence: Fence | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Client]:
-    """A client over HTTP, closed on exit. `user_agent` is `name/version`."""
-    async with HttpTransport(config, user_agent=user_agent) as transport:
+    """A client over HTTP, closed on exit. `user_agent` is `name/version`; a `fence` may refuse its writes."""
+    async with HttpTransport(config, user_agent=user_agent, fence=fence, metrics=metrics) as transport:
         yield Client(transport, field_manager=field_manager, timeout_s=timeout_s)
 
 

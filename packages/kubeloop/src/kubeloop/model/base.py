@@ -81,6 +81,8 @@ class Resource:
 
 
 class OwnerReference(KubeStruct, frozen=True, kw_only=True):
+    """Whose dependent an object is; at most one of them is its `controller`."""
+
     api_version: str
     kind: str
     name: str
@@ -90,6 +92,8 @@ class OwnerReference(KubeStruct, frozen=True, kw_only=True):
 
 
 class ObjectMeta(KubeStruct, frozen=True, kw_only=True):
+    """Metadata that controllers use. Times are RFC 3339 texts; an empty `deletion_timestamp` means not deleting."""
+
     name: str = ""
     generate_name: str = ""
     namespace: str = ""

@@ -11,17 +11,23 @@ from kubeloop.model.base import Condition, KubeObject, KubeStruct, ObjectMeta, R
 
 
 class PodSpec(KubeStruct, frozen=True, kw_only=True):
+    """What was asked of the pod. `node_name` is empty until it is scheduled."""
+
     node_name: str = ""
     host_network: bool = False
 
 
 class PodStatus(KubeStruct, frozen=True, kw_only=True):
+    """What the kubelet observed. `phase` is Pending, Running, Succeeded, Failed or Unknown."""
+
     phase: str = ""
     pod_ip: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
 class Pod(KubeObject, frozen=True, kw_only=True):
+    """A pod, in part."""
+
     resource: ClassVar[Resource] = Resource("", "v1", "pods", "Pod")
 
     spec: PodSpec = PodSpec()
@@ -29,29 +35,41 @@ class Pod(KubeObject, frozen=True, kw_only=True):
 
 
 class NodeStatus(KubeStruct, frozen=True, kw_only=True):
+    """What the kubelet reported."""
+
     conditions: tuple[Condition, ...] = ()
 
 
 class Node(KubeObject, frozen=True, kw_only=True):
+    """A node, in part."""
+
     resource: ClassVar[Resource] = Resource("", "v1", "nodes", "Node", namespaced=False)
 
     status: NodeStatus = NodeStatus()
 
 
 class Namespace(KubeObject, frozen=True, kw_only=True):
+    """A namespace, in part."""
+
     resource: ClassVar[Resource] = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
 class ServiceAccount(KubeObject, frozen=True, kw_only=True):
+    """A service account, in part."""
+
     resource: ClassVar[Resource] = Resource("", "v1", "serviceaccounts", "ServiceAccount")
 
 
 class TokenRequestSpec(KubeStruct, frozen=True, kw_only=True):
+    """For whom and how long; the server may give another life."""
+
     audiences: tuple[str, ...] = ()
     expiration_seconds: int | None = None
 
 
 class TokenRequestStatus(KubeStruct, frozen=True, kw_only=True):
+    """The token: a secret."""
+
     token: str = ""
     expiration_timestamp: str = ""
 
@@ -72,6 +90,8 @@ class Eviction(KubeObject, frozen=True, kw_only=True):
 
 
 class ConfigMap(KubeObject, frozen=True, kw_only=True):
+    """A ConfigMap, without binary data."""
+
     resource: ClassVar[Resource] = Resource("", "v1", "configmaps", "ConfigMap")
 
     data: dict[str, str] = msgspec.field(default_factory=dict)

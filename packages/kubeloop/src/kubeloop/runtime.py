@@ -1,0 +1,222 @@
+"""The runtime: client, informers, controllers, leader election, Events and the health server, wired and run in order.
+
+Start: informers list and follow; when all have synced this process stands for the lease (where there is one); with the
+lease, `before_leading` runs, then controllers and leading parts. So a standby has warm stores and full queues.
+Stop, on cancellation: controllers finish or are cancelled, the lease is released, then informers, Events and the server
+end. A part that fails ends everything: a process that half works is worse than one that is started again.
+
+The runtime decides nothing about Kubernetes; whoever wants another wiring uses the parts themselves.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kubeloop.client.client import Client, connect
+from kubeloop.client.config import ClusterConfig
+from kubeloop.controller.controller import Controller, Result
+from kubeloop.events import EventRecorder, ObjectReference
+from kubeloop.informer.informer import Informer
+from kubeloop.informer.store import Indexer
+from kubeloop.leader import LeaderElection, unique_identity
+from kubeloop.metrics import Metrics
+from kubeloop.model.base import KubeObject
+from kubeloop.model.codec import Undecodable
+from kubeloop.serving import Serving
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T", bound=KubeObject)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseName:
+    """Which Lease the replicas of a controller contend for."""
+
+    namespace: str
+    name: str
+
+
+Part = Callable[[], Coroutine[Any, Any, None]]
+"""Something that runs until it is cancelled: `controller.run`, for example."""
+
+
+class Runtime:
+    """What one process runs. Made by `open_runtime`; add informers and controllers, then `run`."""
+
+    def __init__(
+        self,
+        client: Client,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        *,
+        election: LeaderElection | None = None,
+        serving: Serving | None = None,
+    ) -> None:
+        self.client = client
+        self.recorder = recorder
+        self.metrics = metrics
+        self._election = election
+        self._serving = serving
+        self._informers: list[Informer[Any]] = []
+        self._leading: list[Part] = []
+        self._always: list[Part] = []
+        self._before: list[Part] = []
+
+    def informer(
+        self,
+        kind: type[T],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Mapping[str, Indexer[T]] | None = None,
+        transform: Callable[[T], T] | None = None,
+    ) -> Informer[T]:
+        """An informer that runs with us. Share one among controllers: each costs a watch and a store."""
+        informer = Informer(
+            self.client,
+            kind,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            indexers=indexers,
+            transform=transform,
+            metrics=self.metrics,
+            on_undecodable=self._tell_undecodable(kind),
+        )
+        self._informers.append(informer)
+        return informer
+
+    def controller(
+        self,
+        name: str,
+        reconcile: Callable[[K], Awaitable[Result]],
+        *,
+        workers: int = 4,
+        deadline_s: float = 120.0,
+        resync_s: float | None = None,
+    ) -> Controller[K]:
+        """A controller that works while this process leads. See `Controller` for the options and what they promise."""
+        controller = Controller(
+            name, reconcile, workers=workers, deadline_s=deadline_s, resync_s=resync_s, metrics=self.metrics
+        )
+        self.lead_with(controller.run)
+        return controller
+
+    def lead_with(self, part: Part) -> None:
+        """Runs `part` while this process leads."""
+        self._leading.append(part)
+
+    def before_leading(self, part: Part) -> None:
+        """Awaited with the lease in hand and all stores in sync, before any controller works; in the order added."""
+        self._before.append(part)
+
+    def run_with(self, part: Part) -> None:
+        """Runs `part` from start to stop, whoever leads."""
+        self._always.append(part)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises `LeadershipLost`, after which the process must end, or what a part failed with."""
+        parts: list[Part] = [*(one.run for one in self._informers), self.recorder.run, *self._always]
+        if self._serving is not None:
+            self._serving.add_readiness_check("informers", self._why_not_synced)
+            parts.append(self._serving.run)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(part()) for part in parts]
+            for informer in self._informers:
+                await informer.wait_synced()
+            if self._election is None:
+                await self._lead()
+            else:
+                await self._election.run(self._lead)
+            for task in background:
+                task.cancel()
+
+    def _why_not_synced(self) -> str | None:
+        missing = [informer.kind.__name__ for informer in self._informers if not informer.synced]
+        return f"waiting for the first list of {', '.join(missing)}" if missing else None
+
+    async def _lead(self) -> None:
+        for part in self._before:
+            await part()
+        async with asyncio.TaskGroup() as group:
+            for part in self._leading:
+                group.create_task(part())
+
+    def _tell_undecodable(self, kind: type[KubeObject]) -> Callable[[Undecodable], None]:
+        def tell(broken: Undecodable) -> None:
+            resource = kind.resource
+            regarding = ObjectReference(
+                api_version=resource.api_version,
+                kind=resource.kind,
+                namespace=broken.key.namespace,
+                name=broken.key.name,
+                uid=broken.uid,
+            )
+            note = f"left alone, since it cannot be read: {broken.problem}"
+            self.recorder.event(regarding, type="Warning", reason="NotDecodable", action="Decode", note=note)
+
+        return tell
+
+
+@asynccontextmanager
+async def open_runtime(
+    config: ClusterConfig,
+    *,
+    name: str,
+    user_agent: str = "",
+    lease: LeaseName | None = None,
+    serve_on: tuple[str, int] | None = None,
+    metrics: Metrics | None = None,
+    timeout_s: float = 30.0,
+) -> AsyncIterator[Runtime]:
+    """A runtime on the cluster of `config`; its connections are closed on exit.
+
+    `name` is the controller's: field manager, user agent and reporter of Events. With a `lease` only one replica works
+    at a time, and the client's writes are fenced by it. `serve_on` is host and port of /metrics, /healthz and /readyz.
+    """
+    metrics = metrics or Metrics()
+    agent, identity = user_agent or name, unique_identity()
+    async with AsyncExitStack() as stack:
+        election = None
+        if lease is not None:
+            # a client of its own, without fence: the lease must be written when nothing else may
+            lease_client = await stack.enter_async_context(
+                connect(config, user_agent=agent, field_manager=name, timeout_s=timeout_s, metrics=metrics)
+            )
+            election = LeaderElection(
+                lease_client, namespace=lease.namespace, name=lease.name, identity=identity, metrics=metrics
+            )
+        client = await stack.enter_async_context(
+            connect(config, user_agent=agent, field_manager=name, timeout_s=timeout_s, metrics=metrics, fence=election)
+        )
+        recorder = EventRecorder(client, reporting_controller=name, reporting_instance=identity, metrics=metrics)
+        serving = Serving(*serve_on, metrics=metrics) if serve_on is not None else None
+        yield Runtime(client, recorder, metrics, election=election, serving=serving)
+
+
+async def until_signalled(part: Coroutine[Any, Any, None]) -> None:
+    """Runs `part` until it ends, or until SIGTERM or SIGINT, which cancel it; then waits for its orderly stop."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(part)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            task.cancel()
+            raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
