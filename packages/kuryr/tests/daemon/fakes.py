@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from kubeloop.client import errors as kube
-from kubeloop.client.transport import Request, Response
+from kubeloop import Request, Response
+from kubeloop import errors as kube
 from kuryr.daemon.kernel import AttachedLink, AttachRequest, NetnsGone
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.vswitch import (

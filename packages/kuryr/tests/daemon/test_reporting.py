@@ -9,8 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from kubeloop.client.client import Client
-from kubeloop.model.conditions import find_condition
+from kubeloop import Client, find_condition
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.reporting import NodeReporter, Observation, desire_status
 from kuryr.daemon.vswitch import VswitchSystem

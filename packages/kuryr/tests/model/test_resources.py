@@ -1,5 +1,4 @@
-from kubeloop.model.base import KubeObject
-from kubeloop.model.crd import custom_resource_definition
+from kubeloop import KubeObject, custom_resource_definition
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from kubeloop.client.errors import NotLeader
+from kubeloop import NotLeader
 from kuryr.openstack import errors
 from kuryr.openstack.session import HttpExchange, KeystoneToken
 

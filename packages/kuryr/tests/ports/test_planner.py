@@ -1,7 +1,6 @@
 import pytest
 
-from kubeloop.model.base import ObjectMeta
-from kubeloop.model.core import Pod, PodSpec, PodStatus
+from kubeloop import ObjectMeta, Pod, PodSpec, PodStatus
 from kuryr.model.ownership import PodUid
 from kuryr.model.resources import (
     Address,

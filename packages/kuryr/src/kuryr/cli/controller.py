@@ -3,13 +3,8 @@
 import asyncio
 import logging
 
-from kubeloop.client.client import Client, connect
-from kubeloop.client.errors import ApiError
-from kubeloop.client.kubeconfig import load_config
-from kubeloop.informer.informer import Informer
-from kubeloop.informer.store import Change
-from kubeloop.model.core import Namespace, Pod
-from kuryr.cli.running import FIELD_MANAGER, run_together, user_agent
+from kubeloop import ApiError, Change, Client, Namespace, Pod, Runtime, load_config
+from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.ownership import ClusterId, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
@@ -29,18 +24,18 @@ _PORT_INDEX = "port"
 
 
 async def run_controller(configuration: Configuration) -> None:
-    """Runs until SIGTERM."""
+    """Runs until cancelled."""
     require(configuration.neutron.network, "neutron.network")
     cloud = load_cloud(configuration.openstack.cloud, configuration.openstack.clouds_file)
     cluster_config = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
     exchange = HttpExchange(cloud)
     session = Session(KeystoneToken(cloud), exchange, "network", user_agent=user_agent("controller"))
     neutron = Neutron(session, timeout_s=configuration.neutron.timeout_s)
-    agent = user_agent("controller")
     try:
-        async with connect(cluster_config, user_agent=agent, field_manager=FIELD_MANAGER) as client:
-            cluster, placement = await _facts(configuration, client, neutron)
-            await _run(configuration, client, neutron, cluster, placement)
+        async with open_component("controller", cluster_config, configuration.controller.http) as runtime:
+            cluster, placement = await _facts(configuration, runtime.client, neutron)
+            assemble(runtime, configuration, neutron, cluster, placement)
+            await runtime.run()
     finally:
         await exchange.close()
 
@@ -58,37 +53,38 @@ async def _facts(configuration: Configuration, client: Client, neutron: Neutron)
         await asyncio.sleep(2)
 
 
-async def _run(
-    configuration: Configuration, client: Client, neutron: Neutron, cluster: ClusterId, placement: Placement
+def assemble(
+    runtime: Runtime, configuration: Configuration, neutron: Neutron, cluster: ClusterId, placement: Placement
 ) -> None:
-    pods = Informer(client, Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
-    nodes = Informer(client, KuryrNode)
-    pools = Informer(client, KuryrPortPool, indexers=index_by_node())
-    claims = Informer(
-        client, KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
+    """The controllers, their informers and the order in which they start."""
+    pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
+    nodes = runtime.informer(KuryrNode)
+    pools = runtime.informer(KuryrPortPool, indexers=index_by_node())
+    claims = runtime.informer(
+        KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
     )
     ledger = PortLedger(
         lambda port: bool(claims.store.by_index(_PORT_INDEX, port)), cool_down_s=configuration.pools.cool_down_s
     )
     source = PoolSource(neutron, ledger, cluster=cluster, placement=placement, node=nodes.store.get)
     claims.add_handler(lambda change: _note_released(ledger, change))
-    pool_controller = PoolController(client, source, ledger, placement, nodes=nodes, pools=pools, claims=claims)
-    ports = PortController(
-        client, source, pods=pods, claims=claims, pools=pools, workers=configuration.controller.workers
+    # claims first, then Neutron: a port is free only if no KuryrPort of before the list names it
+    runtime.before_leading(lambda: _resync(source))
+    pool_controller = PoolController(
+        runtime.client, source, ledger, placement, nodes=nodes, pools=pools, claims=claims, metrics=runtime.metrics
     )
-
-    async def work() -> None:
-        # claims first, then Neutron: a port is free only if no KuryrPort of before the list names it
-        for informer in (claims, pools, nodes, pods):
-            await informer.wait_synced()
-        await _resync(source)
-        log.info("controller starts: cluster=%s network=%s", cluster, placement.network.name)
-        async with asyncio.TaskGroup() as group:
-            for controller in (pool_controller.pools, pool_controller.counts, ports.controller):
-                group.create_task(controller.run())
-            group.create_task(pool_controller.tend())
-
-    await run_together(pods.run(), nodes.run(), pools.run(), claims.run(), work())
+    ports = PortController(
+        runtime.client,
+        source,
+        pods=pods,
+        claims=claims,
+        pools=pools,
+        workers=configuration.controller.workers,
+        metrics=runtime.metrics,
+    )
+    for controller in (pool_controller.pools, pool_controller.counts, ports.controller):
+        runtime.lead_with(controller.run)
+    runtime.lead_with(pool_controller.tend)
 
 
 async def _resync(source: PoolSource) -> None:

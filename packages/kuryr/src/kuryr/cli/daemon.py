@@ -1,14 +1,11 @@
 """`kuryr daemon`: wires the node's agent together."""
 
-import asyncio
 import logging
 import sys
 from pathlib import Path
 
-from kubeloop.client.client import connect
-from kubeloop.client.kubeconfig import load_config
-from kubeloop.informer.informer import Informer
-from kuryr.cli.running import FIELD_MANAGER, run_together, user_agent
+from kubeloop import load_config
+from kuryr.cli.running import open_component
 from kuryr.daemon.agent import Agent
 from kuryr.daemon.cni.install import Installation, ensure_installed
 from kuryr.daemon.cni.server import CniServer
@@ -24,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 async def run_daemon(configuration: Configuration) -> None:
-    """Runs until SIGTERM; leaves plug-in and CNI configuration in place."""
+    """Runs until cancelled; leaves plug-in and CNI configuration in place."""
     options = configuration.daemon
     node = require(options.node, "daemon.node")
     cluster = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
@@ -36,33 +33,35 @@ async def run_daemon(configuration: Configuration) -> None:
     )
     vswitch = OvsdbVswitch(options.ovsdb)
     ovn = OvnController(Path(options.ovn_run_dir))
-    async with connect(cluster, user_agent=user_agent("daemon"), field_manager=FIELD_MANAGER) as client:
+    async with open_component("daemon", cluster, options.http) as runtime:
         with NetlinkKernel() as kernel:
             wiring = Wiring(kernel, vswitch, bridge=options.integration_bridge)
-            claims = Informer(client, KuryrPort, field_selector=f"spec.node={node}")
             agent = Agent(
-                client,
-                claims,
+                runtime.client,
+                runtime.informer(KuryrPort, field_selector=f"spec.node={node}"),
                 wiring,
                 is_connected=lambda: vswitch.system().connected,
                 add_timeout_s=options.add_timeout_s,
                 plug_timeout_s=options.plug_timeout_s,
+                metrics=runtime.metrics,
             )
             server = CniServer(options.socket, agent)
+            reporter = NodeReporter(runtime.client, vswitch, kernel, ovn, node=node)
 
-            async def work() -> None:
+            async def clean_up() -> None:
                 await vswitch.wait_connected()
                 await wiring.sweep(lambda record: True)  # what a killed daemon left half-done
-                await claims.wait_synced()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(agent.controller.run())
-                    group.create_task(NodeReporter(client, vswitch, kernel, ovn, node=node).run())
-                    group.create_task(server.run())
-                    await server.wait_listening()
-                    ensure_installed(installation)
-                    log.info("daemon serves: node=%s socket=%s", node, options.socket)
 
-            await run_together(vswitch.run(), claims.run(), work())
+            async def announce() -> None:
+                await server.wait_listening()
+                ensure_installed(installation)
+                log.info("daemon serves: node=%s socket=%s", node, options.socket)
+
+            runtime.run_with(vswitch.run)
+            runtime.before_leading(clean_up)
+            for part in (agent.controller.run, reporter.run, server.run, announce):
+                runtime.lead_with(part)
+            await runtime.run()
 
 
 def _interpreter() -> str:

@@ -4,13 +4,12 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-from kubeloop.client.errors import ApiError, ConfigError
-from kubeloop.model.crd import crd_yaml
+from kubeloop import ApiError, ConfigError, crd_yaml, set_up_logging, until_signalled
 from kuryr.cli.controller import run_controller
 from kuryr.cli.daemon import run_daemon
-from kuryr.cli.running import set_up_logging
 from kuryr.lab.command_line import add_lab_commands
 from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
 from kuryr.model.resources import KINDS
@@ -54,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(options: argparse.Namespace, run: Callable[[Configuration], object]) -> int:
+def _serve(options: argparse.Namespace, run: Callable[[Configuration], Coroutine[Any, Any, None]]) -> int:
     configuration = load_configuration(options.config, os.environ)
-    set_up_logging(configuration.log)
-    asyncio.run(run(configuration))  # type: ignore[arg-type]
+    set_up_logging(configuration.log.level, configuration.log.format)
+    asyncio.run(until_signalled(run(configuration)))
     return 0
 
 

@@ -1,13 +1,9 @@
-"""What every long-running command shares: logging, signals, and a group of tasks of which none may end."""
+"""What every long-running command shares: who we are at the servers, and a runtime with its health server."""
 
-import asyncio
-import logging
-import signal
-from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
-from typing import Any
 
-from kuryr.model.configuration import Log
+from kubeloop import ClusterConfig, Runtime, open_runtime
 
 FIELD_MANAGER = "kuryr"
 
@@ -17,31 +13,12 @@ def user_agent(component: str) -> str:
     return f"kuryr-{component}/{version('kuryr')}"
 
 
-def set_up_logging(options: Log) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_KeyValues("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
-    logging.basicConfig(level=options.level.upper(), handlers=[handler], force=True)
-
-
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-
-
-class _KeyValues(logging.Formatter):
-    """A constant message, then the record's extra fields as key=value."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        extra = [f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD]
-        return " ".join([super().formatMessage(record), *extra])
-
-
-async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
-    """Runs the parts until SIGTERM or SIGINT, then cancels them and waits; a part that fails ends all."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
+def open_component(component: str, cluster: ClusterConfig, http: str) -> AbstractAsyncContextManager[Runtime]:
+    """A runtime of ours. `http` is where it serves metrics and health: host:port, empty for not at all."""
+    host, _, port = http.rpartition(":")
+    return open_runtime(
+        cluster,
+        name=FIELD_MANAGER,
+        user_agent=user_agent(component),
+        serve_on=(host.strip("[]"), int(port)) if http else None,
+    )

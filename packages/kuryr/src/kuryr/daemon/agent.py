@@ -13,13 +13,21 @@ import ipaddress
 import logging
 from collections.abc import Callable
 
-from kubeloop.client import errors as kube
-from kubeloop.client.client import Client, MergePatch
-from kubeloop.controller.controller import DONE, Controller, Result
-from kubeloop.controller.finalizers import remove_finalizer
-from kubeloop.informer.informer import Informer
-from kubeloop.informer.store import Change
-from kubeloop.model.base import ObjectKey
+from kubeloop import (
+    DONE,
+    Change,
+    Client,
+    Controller,
+    Informer,
+    MergePatch,
+    Metrics,
+    ObjectKey,
+    Result,
+    remove_finalizer,
+)
+from kubeloop import (
+    errors as kube,
+)
 from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, ResultInterface, ResultIp, ResultRoute
 from kuryr.daemon.cni.protocol import Result as CniResult
 from kuryr.daemon.kernel import KernelError
@@ -43,6 +51,7 @@ class Agent:
         is_connected: Callable[[], bool],
         add_timeout_s: float,
         plug_timeout_s: float,
+        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._claims = claims
@@ -51,7 +60,7 @@ class Agent:
         self._add_timeout_s = add_timeout_s
         self._plug_timeout_s = plug_timeout_s
         self._adding: dict[str, int] = {}  # running ADDs by UID of the KuryrPort
-        self.controller: Controller[ObjectKey] = Controller("sandboxes", self._reconcile, workers=8)
+        self.controller: Controller[ObjectKey] = Controller("sandboxes", self._reconcile, workers=8, metrics=metrics)
         self.controller.watches(claims, lambda claim: (claim.key,), predicate=_concerns_us)
 
     async def add(self, request: CniRequest) -> CniResult:

@@ -19,11 +19,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from kubeloop.client import errors as kube
-from kubeloop.client.client import Client, MergePatch
-from kubeloop.model.base import Condition, ObjectMeta
-from kubeloop.model.conditions import condition, set_condition
-from kubeloop.model.core import Node
+from kubeloop import Client, Condition, MergePatch, Node, ObjectMeta, condition, set_condition
+from kubeloop import errors as kube
 from kuryr.daemon.kernel import KernelError
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.underlay import largest_pod_mtu

@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-from kubeloop.model.crd import crd_yaml
+from kubeloop import crd_yaml
 from kuryr.lab.kubernetes import kubectl, write_kubeconfig
 from kuryr.lab.layout import ROOT_UNDERLAY_IP, Layout, NodeSpec, repository
 from kuryr.lab.processes import Processes

@@ -24,6 +24,13 @@ PREFIX = "KURYR_"
 _NOT_OURS = re.compile(r"^KURYR_LAB|_SERVICE_(HOST|PORT)|_PORT(_|$)")
 
 Seconds = Annotated[float, Meta(gt=0)]
+Http = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^[^ ]*:[0-9]{1,5}$",
+        description="where /metrics, /healthz and /readyz are served, host:port (:port: everywhere); empty: nowhere",
+    ),
+]
 
 
 class ConfigurationError(Exception):
@@ -68,6 +75,7 @@ class ControllerOptions(_Section, frozen=True, kw_only=True):
     """kuryr controller."""
 
     workers: Annotated[int, Meta(ge=1, le=1000, description="pods handled at the same time")] = 8
+    http: Http = ""
 
 
 class Daemon(_Section, frozen=True, kw_only=True):
@@ -88,12 +96,14 @@ class Daemon(_Section, frozen=True, kw_only=True):
     cni_bin_dir: Annotated[str, Meta(pattern="^/", description="where the runtime looks for plug-ins")] = "/opt/cni/bin"
     add_timeout_s: Annotated[Seconds, Meta(description="how long an ADD waits for the pod's KuryrPort")] = 90.0
     plug_timeout_s: Annotated[Seconds, Meta(description="how long an ADD waits for OVN to install its flows")] = 30.0
+    http: Http = ""
 
 
 class Log(_Section, frozen=True, kw_only=True):
     """Logging, to standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="least level printed")] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="key=value lines for people, or JSON")] = "text"
 
 
 class Configuration(_Section, frozen=True, kw_only=True):

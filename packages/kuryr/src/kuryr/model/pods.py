@@ -1,6 +1,6 @@
 """What Kuryr reads off a pod. Pure."""
 
-from kubeloop.model.core import Pod
+from kubeloop import Pod
 from kuryr.model.ownership import PodUid
 
 _MIRROR = "kubernetes.io/config.mirror"

@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from kubeloop.model.base import Condition, KubeObject, KubeStruct, Resource
-from kubeloop.model.crd import PrinterColumn
+from kubeloop import Condition, KubeObject, KubeStruct, PrinterColumn, Resource
 
 GROUP = "kuryr.openstack.org"
 VERSION = "v1alpha1"

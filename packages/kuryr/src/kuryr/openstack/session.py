@@ -23,7 +23,7 @@ from keystoneauth1 import exceptions as keystone_errors
 from keystoneauth1 import loading
 from keystoneauth1 import session as keystone_session
 
-from kubeloop.client.fence import Fence
+from kubeloop import Fence
 from kuryr.openstack import errors
 from kuryr.openstack.clouds import Cloud
 

@@ -8,11 +8,8 @@ import logging
 
 import msgspec
 
-from kubeloop.client import errors as kube
-from kubeloop.client.client import Client, MergePatch
-from kubeloop.controller.controller import DONE, Controller, Result
-from kubeloop.informer.informer import Informer
-from kubeloop.model.base import ObjectKey
+from kubeloop import DONE, Client, Controller, Informer, MergePatch, Metrics, ObjectKey, Result
+from kubeloop import errors as kube
 from kuryr.model.ownership import PoolUid
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.openstack.errors import OpenStackError
@@ -41,6 +38,7 @@ class PoolController:
         nodes: Informer[KuryrNode],
         pools: Informer[KuryrPortPool],
         claims: Informer[KuryrPort],
+        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._source = source
@@ -48,10 +46,12 @@ class PoolController:
         self._placement = placement
         self._nodes = nodes
         self._pools = pools
-        self.pools: Controller[ObjectKey] = Controller("pools", self._reconcile_pool, workers=2)
+        self.pools: Controller[ObjectKey] = Controller("pools", self._reconcile_pool, workers=2, metrics=metrics)
         self.pools.watches(nodes, lambda node: (node.key,))
         self.pools.watches(pools, lambda pool: (ObjectKey("", pool.spec.node),))
-        self.counts: Controller[ObjectKey] = Controller("pool-counts", self._reconcile_counts, workers=1)
+        self.counts: Controller[ObjectKey] = Controller(
+            "pool-counts", self._reconcile_counts, workers=1, metrics=metrics
+        )
         claims.add_handler(lambda change: self._count_later(change.object.spec.pool))
         pools.add_handler(lambda change: self._count_later(change.object.metadata.name))
 

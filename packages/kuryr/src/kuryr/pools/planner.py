@@ -2,7 +2,7 @@
 
 import hashlib
 
-from kubeloop.model.base import ObjectMeta
+from kubeloop import ObjectMeta
 from kuryr.model.resources import KuryrNode, KuryrPortPool, KuryrPortPoolSpec
 from kuryr.openstack.placement import Placement
 

@@ -8,8 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from kubeloop.controller.controller import Retry
-from kubeloop.model.base import ObjectKey
+from kubeloop import ObjectKey, Retry
 from kuryr.model.ownership import (
     ClusterId,
     PodUid,

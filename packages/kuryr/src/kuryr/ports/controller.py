@@ -4,13 +4,22 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from kubeloop.client import errors as kube
-from kubeloop.client.client import Client
-from kubeloop.controller.controller import DONE, Controller, Result, Retry
-from kubeloop.informer.informer import Informer
-from kubeloop.informer.store import Change
-from kubeloop.model.base import ObjectKey, ObjectMeta
-from kubeloop.model.core import Pod
+from kubeloop import (
+    DONE,
+    Change,
+    Client,
+    Controller,
+    Informer,
+    Metrics,
+    ObjectKey,
+    ObjectMeta,
+    Pod,
+    Result,
+    Retry,
+)
+from kubeloop import (
+    errors as kube,
+)
 from kuryr.model.ownership import PodUid
 from kuryr.model.pods import FINISHED, is_static
 from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrPort, KuryrPortPool, KuryrPortSpec
@@ -46,6 +55,7 @@ class PortController:
         claims: Informer[KuryrPort],
         pools: Informer[KuryrPortPool],
         workers: int,
+        metrics: Metrics | None = None,
     ) -> None:
         self._client = client
         self._ports = ports
@@ -54,7 +64,9 @@ class PortController:
         self._pools = pools
         self._reserved: dict[ObjectKey, set[PodUid]] = {}
         self._waiting: dict[str, set[ObjectKey]] = {}
-        self.controller: Controller[ObjectKey] = Controller("ports", self._reconcile, workers=workers, deadline_s=180)
+        self.controller: Controller[ObjectKey] = Controller(
+            "ports", self._reconcile, workers=workers, deadline_s=180, metrics=metrics
+        )
         self.controller.watches(pods, lambda pod: (pod.key,), predicate=concerns_us)
         self.controller.watches(claims, lambda claim: (claim.key,), predicate=_is_news)
         self.controller.watches(pools, self._waiting_for)

@@ -7,7 +7,7 @@ a new one afterwards.
 
 from dataclasses import dataclass
 
-from kubeloop.model.core import Pod
+from kubeloop import Pod
 from kuryr.model.ownership import PodUid
 from kuryr.model.pods import needs_port, sandbox_uid
 from kuryr.model.resources import KuryrPort, KuryrPortPool
