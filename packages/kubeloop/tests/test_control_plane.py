@@ -1,17 +1,19 @@
 """The API server for tests: what it promises to those who test with it."""
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kubeloop.client import errors
-from kubeloop.client.client import connect
+from kubeloop.client.client import Client, connect
 from kubeloop.client.kubeconfig import load_config
 from kubeloop.model.base import ObjectMeta
 from kubeloop.model.core import Namespace
@@ -44,6 +46,30 @@ async def test_compaction_leaves_the_objects_and_forgets_their_history(control_p
         await client.create(Namespace(metadata=ObjectMeta(name="compacted")))
         assert await control_plane.compact() > before
         assert (await client.get(Namespace, "compacted")).metadata.name == "compacted"
+
+
+async def test_with_a_controller_manager_a_deleted_namespace_goes(assets: Assets) -> None:
+    if assets.kube_controller_manager is None and not os.environ.get("CI"):
+        pytest.skip("kube-controller-manager is not there: envtest brings none")
+    async with (
+        ControlPlane(assets=assets, controller_manager=True) as plane,
+        connect(plane.config(), user_agent="test/1") as client,
+    ):
+        await client.create(Namespace(metadata=ObjectMeta(name="passing")))
+        await client.delete(Namespace, "passing")
+        with pytest.raises(errors.NotFound):
+            await asyncio.wait_for(_get_for_ever(client, "passing"), 30)
+
+
+async def _get_for_ever(client: Client, name: str) -> None:
+    while True:
+        await client.get(Namespace, name)
+        await asyncio.sleep(0.1)
+
+
+def test_a_controller_manager_that_is_not_there_is_missed_before_the_start(assets: Assets) -> None:
+    with pytest.raises(MissingAssets, match="kube-controller-manager"):
+        ControlPlane(assets=replace(assets, kube_controller_manager=None), controller_manager=True)
 
 
 PROGRAM = """
