@@ -17,7 +17,7 @@ from kubeloop.client.client import Client, connect
 from kubeloop.client.kubeconfig import load_config
 from kubeloop.model.base import ObjectMeta
 from kubeloop.model.core import Namespace
-from kubeloop.testing import Assets, ControlPlane, MissingAssets, find_assets
+from kubeloop.testing import Assets, ControlPlane, MissingAssets, StartFailed, find_assets
 
 
 async def test_its_kubeconfig_and_its_config_reach_the_same_server(control_plane: ControlPlane) -> None:
@@ -65,6 +65,18 @@ async def _get_for_ever(client: Client, name: str) -> None:
     while True:
         await client.get(Namespace, name)
         await asyncio.sleep(0.1)
+
+
+async def test_an_api_server_that_does_not_start_says_why_and_can_be_started_again(assets: Assets) -> None:
+    async with ControlPlane(assets=assets) as plane:
+        plane.kill_apiserver()
+        key = plane.ca_file.with_name("server.key")
+        content = key.read_bytes()
+        key.write_text("no key")
+        with pytest.raises(StartFailed, match=r"kube-apiserver ended with 1\n(.|\n)*PEM"):
+            await plane.start_apiserver()
+        key.write_bytes(content)
+        await plane.start_apiserver()
 
 
 def test_a_controller_manager_that_is_not_there_is_missed_before_the_start(assets: Assets) -> None:

@@ -129,7 +129,10 @@ class ControlPlane:
         self._folder = None
 
     async def start_apiserver(self, *, new_ca: bool = False, timeout_s: float = 60) -> None:
-        """Starts the API server after `kill_apiserver`, on its port and data, until it is ready."""
+        """Starts the API server after `kill_apiserver`, on its port and data, until it is ready.
+
+        Raises `StartFailed`; then it does not run.
+        """
         if new_ca:
             self._keys.renew()
         process = self._run("kube-apiserver", self._apiserver_argv())
@@ -141,7 +144,11 @@ class ControlPlane:
                 except errors.ApiError:
                     return False
 
-            await process.wait_ready(ready, timeout_s=timeout_s)
+            try:
+                await process.wait_ready(ready, timeout_s=timeout_s)
+            except BaseException:
+                self.kill_apiserver()  # so that it can be tried again
+                raise
 
     def kill_apiserver(self) -> None:
         """SIGKILL, as the out-of-memory killer does it: connections are reset, nothing is said to anybody."""
