@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SOURCES := packages tests benchmarks
+# where the tests of kubeloop look for kube-apiserver and etcd: by default what the lab found or built
+export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help check test format bench lab lab-demo lab-down

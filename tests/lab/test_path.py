@@ -104,14 +104,19 @@ def test_a_daemon_killed_in_the_middle_of_an_add_leaves_no_tap_and_the_pod_start
 
 
 def test_a_pod_deleted_before_its_port_exists_goes_and_leaves_nothing(lab: Lab, pods: Pods) -> None:
+    node = lab.layout.nodes[0]
+    lab.processes.stop(daemon_name(node))
+    lab.kuryr.start_daemon(node, add_timeout_s=10.0)
     lab.processes.signal(CONTROLLER, signal.SIGSTOP)
     try:
-        pods.create("early", node="node1")
+        pods.create("early", node=node.name)
         pods.delete("early")
-        # kubelet does not cancel an ADD that runs already: such a pod goes when the ADD gives up, after its 90 s
-        eventually(lambda: not pods.uids(), timeout_s=150, what=lambda: "the pod hangs in its deletion")
+        # kubelet does not cancel an ADD that runs already: such a pod goes when the ADD gives up
+        eventually(lambda: not pods.uids(), timeout_s=60, what=lambda: "the pod hangs in its deletion")
     finally:
         lab.processes.signal(CONTROLLER, signal.SIGCONT)
+        lab.processes.stop(daemon_name(node))
+        lab.kuryr.start_daemon(node)
     check_agreement(lab, pods)
 
 

@@ -1,4 +1,4 @@
-"""`kuryr lab up | status | demo | down | env`."""
+"""`kuryr lab up | install | up | status | demo | down | pin | env`."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from kuryr.lab.demo import demo
 from kuryr.lab.installing import install
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import LabError, Layout
+from kuryr.lab.pinning import pin
 
 
 def add_lab_commands(commands: Any) -> None:
@@ -19,9 +20,10 @@ def add_lab_commands(commands: Any) -> None:
     for name, text in (
         ("install", "only install what is missing"),
         ("up", "install what is missing, start what does not run"),
-        ("status", "every process, and the log of a dead one"),
+        ("status", "every component, asked; the log of one that is not well"),
         ("demo", "pods get their network, ping, and go, before your eyes"),
         ("down", "stop and remove everything"),
+        ("pin", "for developers: write the pinned Go modules again"),
         ("env", 'shell settings: eval "$(kuryr lab env)"'),
     ):
         actions.add_parser(name, help=text).set_defaults(command=_run, action=name)
@@ -34,6 +36,8 @@ def _run(options: argparse.Namespace) -> int:
             lab.up()
         elif options.action == "install":
             install(lab.layout)
+        elif options.action == "pin":
+            pin(lab.layout)
         elif options.action == "down":
             lab.down()
         elif options.action == "demo":

@@ -7,11 +7,10 @@ import re
 import time
 from collections.abc import Callable
 
-from kuryr.lab.installing import say
 from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import POD_IMAGE, VM, WORLD_IP, LabError
-from kuryr.lab.processes import run
+from kuryr.lab.processes import run, say
 
 _DEPLOYMENT = f"""
 apiVersion: apps/v1

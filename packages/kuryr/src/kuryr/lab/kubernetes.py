@@ -244,14 +244,6 @@ class Nodes:
         env = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"}
         self._processes.start(f"{node.name}-kubelet", argv, netns=node.netns, env=env)
 
-    def sandbox_namespaces(self) -> set[str]:
-        """Names of the pods' network namespaces, from the bundles on disk: also after containerd was killed."""
-        found: set[str] = set()
-        for bundle in self._layout.state.glob("nodes/*/state/io.containerd.runtime.v2.task/k8s.io/*/config.json"):
-            namespaces = json.loads(bundle.read_text()).get("linux", {}).get("namespaces", [])
-            found.update(Path(one["path"]).name for one in namespaces if one["type"] == "network" and one.get("path"))
-        return {name for name in found if name.startswith("cni-")}
-
     def container_pids(self) -> list[int]:
         """Processes in containers of ours: their environment is their own, and they outlive a killed containerd."""
         bundles = self._layout.state.glob("nodes/*/state/io.containerd.runtime.v2.task/k8s.io/*")
@@ -299,6 +291,7 @@ sandbox = "{PAUSE_IMAGE}"
 [{runtime}]
 disable_apparmor = true
 restrict_oom_score_adj = true
+netns_mounts_under_state_dir = true
 [{runtime}.containerd]
 default_runtime_name = "runc"
 [{runtime}.containerd.runtimes.runc]

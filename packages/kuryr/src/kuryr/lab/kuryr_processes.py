@@ -52,17 +52,18 @@ class Kuryr:
             },
         )
 
-    def start_daemon(self, node: NodeSpec) -> None:
-        """Also after a test has killed it."""
+    def start_daemon(self, node: NodeSpec, **changes: float) -> None:
+        """Also after a test has killed it; `changes` are options of the daemon's section."""
         home = self._layout.node_state(node)
         kubeconfig = self._account("kuryr-daemon", ROOT_UNDERLAY_IP)
-        options = {
+        options: dict[str, object] = {
             "node": node.name,
             "socket": str(home / "kuryr/cni.sock"),
             "ovsdb": f"unix:{self._layout.ovsdb(node)}",
             "ovn_run_dir": str(self._layout.ovsdb(node).parent),
             "cni_conf_dir": str(home / "cni/net.d"),
             "cni_bin_dir": str(home / "cni/bin"),
+            **changes,
         }
         self._start(
             daemon_name(node), "daemon", {"kubernetes": {"kubeconfig": kubeconfig}, "daemon": options}, netns=node.netns

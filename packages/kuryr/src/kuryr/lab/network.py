@@ -24,7 +24,20 @@ class Network:
         self._start_fabric()
         for node in self._layout.nodes:
             self._start_chassis(node)
+        self._introduce_tunnel_ends()
         self._start_world()
+
+    def _introduce_tunnel_ends(self) -> None:
+        """OVS drops the first packet into a tunnel while it does not know the other end's MAC: let it learn at once.
+
+        It forgets after 15 min without use; an hour is its maximum (tnl/neigh/aging of ovs-vswitchd(8)).
+        """
+        for node in self._layout.nodes:
+            control = self._layout.ovsdb(node).parent / "vswitchd.ctl"
+            run([self._tools / "ovs-appctl", "-t", control, "tnl/neigh/aging", "3600"])
+            for other in self._layout.nodes:
+                if other is not node:
+                    run(["ping", "-c", "1", "-W", "2", other.underlay_ip], netns=node.netns, check=False)
 
     def _start_central(self) -> None:
         self._central.mkdir(parents=True, exist_ok=True)
@@ -104,15 +117,12 @@ class Network:
         run([*vsctl, "--no-wait", "init"])
         # userspace datapath: without TSO, TCP from veths with offloads on is dead
         run([*vsctl, "--no-wait", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true"])
-        switch = [
-            self._tools / "ovs-vswitchd",
-            f"unix:{socket}",
-            f"--unixctl={folder}/vswitchd.ctl",
-        ]
+        # --monitor: started again when it crashes, which status counts
+        switch = [self._tools / "ovs-vswitchd", f"unix:{socket}", f"--unixctl={folder}/vswitchd.ctl", "--monitor"]
         self._processes.start(f"{node.name}-vswitchd", switch, netns=node.netns, env=env)
         if fresh:
             self._configure(node, vsctl)
-        # the tunnel's end point is on the bridge's own tap, not on the veth, and goes with a dead vswitchd
+        # the tunnel's end point is on the bridge's own tap, not the veth: a crash leaves it, an orderly stop does not
         run(["ip", "-n", node.netns, "address", "replace", f"{node.underlay_ip}/24", "dev", "br-phys"])
         run(["ip", "-n", node.netns, "link", "set", "br-phys", "mtu", str(UNDERLAY_MTU), "up"])
         controller = [self._tools / "ovn-controller", f"unix:{socket}"]

@@ -1,8 +1,8 @@
 """Commands and long-running processes of the lab.
 
-A process is recorded by pid and kernel start time (pids wrap at 32768), and carries the lab's mark in its environment,
-which its children inherit: so `down` finds everything, also what a crash left unrecorded, and never signals a process
-that is not the lab's.
+A process is recorded by pid and kernel start time (pids wrap at 32768), leads a process group of its own, and carries
+the lab's mark in its environment, which its children inherit: so `stop` also ends what a killed parent has left, `down`
+finds everything, also what a crash left unrecorded, and neither signals a process that is not the lab's.
 """
 
 import contextlib
@@ -52,6 +52,31 @@ def run(
     return done.stdout
 
 
+def run_long(argv: list[str], log: Path, *, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    """A command of minutes: says every 15 s that it goes on, and shows the end of its log when it fails."""
+    began = time.monotonic()
+    with log.open("ab") as output:
+        child = subprocess.Popen(argv, stdout=output, stderr=output, cwd=cwd, env={**os.environ, **(env or {})})
+        code = None
+        try:
+            while code is None:
+                try:
+                    code = child.wait(timeout=15)
+                except subprocess.TimeoutExpired:
+                    say(f"  ... {Path(argv[0]).name} {argv[1]} goes on ({time.monotonic() - began:.0f} s)")
+        except BaseException:
+            child.kill()
+            raise
+    if code:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise LabError(f"{' '.join(argv[:3])} failed, see {log}\n{tail}")
+
+
+def say(text: str) -> None:
+    """To the person who waits."""
+    print(text, flush=True)
+
+
 def _inside(netns: str) -> list[str]:
     return ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
 
@@ -79,6 +104,14 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+def process_group(pid: int) -> int:
+    """0 when there is no such process."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
 class Processes:
     """The lab's processes, by name."""
 
@@ -97,6 +130,7 @@ class Processes:
         """Starts a process unless it runs already. Its log is `<state>/logs/<name>.log`."""
         if self.alive(name):
             return
+        self.stop(name)  # a monitor's child may have outlived it
         log = self._layout.state / "logs" / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         self._records.mkdir(parents=True, exist_ok=True)
@@ -138,9 +172,13 @@ class Processes:
             os.kill(record.pid, number)
 
     def stop(self, *names: str, timeout_s: float = 10) -> None:
-        """Asks all to end, waits, then kills; the records go."""
+        """Asks all and their process groups to end, waits, then kills; the records go."""
         records = [record for name in names if (record := self.record(name)) is not None]
-        end_all([record.pid for record in records if record.alive], timeout_s)
+        if not records:
+            return
+        leaders = {record.pid for record in records}
+        alive = {record.pid for record in records if record.alive}
+        end_all(alive | {pid for pid in self.marked() if process_group(pid) in leaders}, timeout_s)
         for record in records:
             (self._records / f"{record.name}.json").unlink(missing_ok=True)
 
@@ -158,6 +196,15 @@ class Processes:
             if mark in environ.split(b"\0"):
                 found.append(int(entry.name))
         return found
+
+    def restarts(self, name: str) -> int:
+        """How often the monitor of ovs-vswitchd(8) has started it again, by its log."""
+        record = self.record(name)
+        try:
+            text = Path(record.log).read_text(errors="replace") if record else ""
+        except OSError:
+            return 0
+        return sum("daemon_unix(monitor)" in line and line.endswith("restarting") for line in text.splitlines())
 
     def wait(self, name: str, ready: Callable[[], bool], *, timeout_s: float) -> None:
         """Until `ready`; raises `LabError` with the end of the log when the process dies or time is up."""
