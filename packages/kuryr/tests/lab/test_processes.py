@@ -119,3 +119,7 @@ def test_a_command_that_fails_raises_with_what_it_said() -> None:
         run(["sh", "-c", "echo why; exit 3"])
     with pytest.raises(LabError, match="is not installed"):
         run(["no-such-program-of-the-lab"])
+
+
+def test_one_that_ended_before_it_was_recorded_is_not_alive() -> None:
+    assert not Record("brief", 2**22 + 1, 0, "").alive

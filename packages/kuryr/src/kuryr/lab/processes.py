@@ -90,7 +90,8 @@ class Record:
 
     @property
     def alive(self) -> bool:
-        return start_time(self.pid) == self.started
+        """False for one that had ended before it was recorded: then `started` is 0."""
+        return self.started != 0 and start_time(self.pid) == self.started
 
 
 def start_time(pid: int) -> int:
