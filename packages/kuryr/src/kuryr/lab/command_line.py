@@ -1,4 +1,4 @@
-"""`kuryr lab up | install | up | status | demo | down | pin | env`."""
+"""`kuryr lab install | up | status | demo | down | pin | env`."""
 
 import argparse
 import os
