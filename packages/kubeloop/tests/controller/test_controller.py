@@ -1,317 +1,556 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import ClassVar
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
 
-from kubeloop.client import errors
+from kubeloop import tracing
+from kubeloop.client import errors, writes
 from kubeloop.client.back_off import BackOff
-from kubeloop.client.writes import Write, note
-from kubeloop.controller.controller import DONE, Controller, Result, Retry, Terminal, controlled_by
-from kubeloop.informer.informer import Informer
-from kubeloop.logs import reconciling
+from kubeloop.client.writes import Write
+from kubeloop.controller import predicates
+from kubeloop.controller.controller import DONE, Controller, Result, Retry, Terminal
+from kubeloop.informer.store import Change, Store
+from kubeloop.logs import ReconcileFields, reconciling
 from kubeloop.metrics import Metrics
-from kubeloop.model.base import ObjectKey, ObjectMeta, OwnerReference
-from kubeloop.model.core import ConfigMap
+from kubeloop.model.base import KubeObject, ObjectKey, ObjectMeta, OwnerReference, Resource
 
-from ..informer.script import Script
 from ..kinds import Widget, widget
 from ..virtual_time import passed, settled, virtual_time
 
-A, B = ObjectKey("default", "a"), ObjectKey("default", "b")
+A, B, C = (ObjectKey("default", name) for name in "abc")
+
+
+class Cluster(KubeObject, frozen=True, kw_only=True):
+    """A cluster-scoped owner."""
+
+    resource: ClassVar[Resource] = Resource("tests.kubeloop.dev", "v1", "clusters", "Cluster", namespaced=False)
+
+
+class Mirror:
+    """An informer whose events and progress the test decides."""
+
+    def __init__(self, *, synced: bool = True) -> None:
+        self.kind = Widget
+        self.store: Store[Widget] = Store()
+        self.seen = 0
+        self.broken: Exception | None = None
+        self.asked = 0
+        self._handlers: list[Callable[[Change[Widget]], None]] = []
+        self._synced = asyncio.Event()
+        self._moved = asyncio.Condition()
+        if synced:
+            self._synced.set()
+
+    def add_handler(self, handler: Callable[[Change[Widget]], None]) -> None:
+        self._handlers.append(handler)
+
+    async def wait_synced(self) -> None:
+        await self._synced.wait()
+
+    def list(self, objects: Collection[Widget]) -> None:
+        for change in self.store.replace(objects):
+            self.tell(Change(change.old, change.new, initial=True))
+        self._synced.set()
+
+    def put(self, obj: Widget) -> None:
+        for change in self.store.put(obj):
+            self.tell(change)
+
+    def tell(self, change: Change[Widget]) -> None:
+        for handler in self._handlers:
+            handler(change)
+
+    async def reach(self, version: int) -> None:
+        async with self._moved:
+            self.seen = version
+            self._moved.notify_all()
+
+    async def caught_up(self, write: Write, timeout_s: float = 10.0) -> None:
+        self.asked += 1
+        if self.broken is not None:
+            raise self.broken
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.seen >= int(write.version))
+
+
+class Script:
+    """A reconcile that does what the test says, and remembers which keys it was given when."""
+
+    def __init__(self, act: Callable[[ObjectKey], Awaitable[Result | None]] | None = None) -> None:
+        self.calls: list[ObjectKey] = []
+        self.times: list[float] = []
+        self._act = act
+
+    async def __call__(self, key: ObjectKey) -> Result:
+        self.calls.append(key)
+        self.times.append(asyncio.get_running_loop().time())
+        return (await self._act(key) if self._act is not None else None) or DONE
 
 
 @asynccontextmanager
-async def running(
-    reconcile: Callable[[ObjectKey], Awaitable[Result]], *objects: Widget, **options: Any
-) -> AsyncIterator[tuple[Controller[ObjectKey], Informer[Widget]]]:
-    """A controller at work on an informer that holds `objects`, all at version 10."""
-    informer = Informer(Script(), Widget)
-    controller: Controller[ObjectKey] = Controller("widgets", reconcile, back_off=BackOff(1.0, 8.0), **options)
-    controller.for_(informer)
+async def running(controller: Controller[ObjectKey]) -> AsyncIterator["asyncio.Task[None]"]:
     task = asyncio.create_task(controller.run())
-    informer.replaced(objects, (), "10")
     await settled()
-    yield controller, informer
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "something is left running"
+
+
+def wrote(name: str, version: int) -> None:
+    writes.note(Write(Widget, ObjectKey("default", name), f"uid-{name}", str(version)))
+
+
+# keys
 
 
 @virtual_time
-async def test_nothing_is_reconciled_before_the_first_list_and_everything_after_it() -> None:
-    seen: list[ObjectKey] = []
-
-    async def reconcile(key: ObjectKey) -> Result:
-        seen.append(key)
-        return DONE
-
-    informer = Informer(Script(), Widget)
-    controller: Controller[ObjectKey] = Controller("widgets", reconcile)
-    task = asyncio.create_task(controller.for_(informer).run())
-    controller.enqueue(B)
-    await settled()
-    assert seen == []
-    informer.replaced([widget("a", 1)], (), "1")
-    await settled()
-    assert sorted(seen) == [A, B]
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
-@virtual_time
-async def test_a_poisoned_object_delays_nobody_else_and_comes_again_with_back_off() -> None:
-    at: dict[ObjectKey, list[float]] = {A: [], B: []}
-    loop = asyncio.get_running_loop()
-
-    async def reconcile(key: ObjectKey) -> Result:
-        at[key].append(loop.time())
-        if key == A:
-            raise ValueError("poison")
-        return DONE
-
-    async with running(reconcile, widget("a", 1), widget("b", 2), workers=1):
-        began = loop.time()
-        await passed(30)
-    assert at[B] == [began]
-    waits = [after - before for before, after in zip(at[A], at[A][1:], strict=False)]
-    assert all(0.5 * bound <= wait <= bound for wait, bound in zip(waits, [1.0, 2.0, 4.0, 8.0, 8.0], strict=False))
-    assert len(waits) >= 4
-
-
-@virtual_time
-async def test_a_reconcile_that_hangs_is_ended_at_its_deadline_and_tried_again() -> None:
-    starts = 0
-
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal starts
-        starts += 1
-        if starts == 1:
-            await asyncio.Event().wait()
-        return DONE
-
-    async with running(reconcile, widget("a", 1), deadline_s=5.0):
-        await passed(4.9)
-        assert starts == 1
-        await passed(1.2)
-        assert starts == 2
-
-
-@virtual_time
-async def test_requeue_after_brings_the_key_again_then_and_not_before() -> None:
-    runs = 0
-
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal runs
-        runs += 1
-        return Result(requeue_after_s=60) if runs == 1 else DONE
-
-    async with running(reconcile, widget("a", 1)):
-        await passed(59)
-        assert runs == 1
-        await passed(600)
-        assert runs == 2
-
-
-@virtual_time
-async def test_a_throttled_reconcile_waits_as_long_as_the_server_said() -> None:
-    runs = 0
-
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal runs
-        runs += 1
-        if runs == 1:
-            raise errors.Throttled("slow down", status=429, retry_after_s=20.0)
-        return DONE
-
-    async with running(reconcile, widget("a", 1)):
-        await passed(19)
-        assert runs == 1
-        await passed(2)
-        assert runs == 2
-
-
-@virtual_time
-async def test_a_terminal_failure_is_left_until_the_object_changes() -> None:
-    runs = 0
-
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal runs
-        runs += 1
-        raise Terminal("the spec makes no sense")
-
-    async with running(reconcile, widget("a", 1)) as (_, informer):
-        await passed(3600)
-        assert runs == 1
-        informer.changed(widget("a", 11), "11")
+async def test_an_object_is_reconciled_by_its_key_only_after_the_sync() -> None:
+    script, mirror = Script(), Mirror(synced=False)
+    async with running(Controller("c", script).for_(mirror)):
+        mirror.put(widget("a", 1))
+        await passed(1000)
+        assert script.calls == []
+        mirror.list([widget("a", 1)])
         await settled()
-        assert runs == 2
+        assert script.calls == [A]
 
 
 @virtual_time
-async def test_a_reconcile_sees_what_the_one_before_it_wrote() -> None:
-    seen: list[int] = []
-
-    stores: list[Informer[Widget]] = []
-
-    async def reconcile(key: ObjectKey) -> Result:
-        obj = stores[0].store.get(key) if stores else None
-        seen.append(int(obj.metadata.resource_version) if obj else 0)
-        if len(seen) == 2:
-            note(Write(kind=Widget, key=key, uid="uid-a", version="20"))
-        return DONE
-
-    async with running(reconcile, widget("a", 5)) as (_, informer):
-        stores.append(informer)
-        informer.changed(widget("a", 15), "15")  # its reconcile writes version 20
+async def test_the_first_list_waits_for_what_happens_live() -> None:
+    script, mirror = Script(), Mirror(synced=False)
+    async with running(Controller("c", script, workers=1).for_(mirror)):
+        mirror.list([widget("a", 1), widget("b", 1)])
+        mirror.put(widget("c", 2))
+        mirror.put(widget("b", 3))
         await settled()
-        informer.changed(widget("a", 16), "16")
-        await passed(5)
-        assert seen == [0, 15]
-        informer.changed(widget("a", 20), "20")
+        assert script.calls == [C, B, A]
+
+
+@virtual_time
+async def test_an_owned_object_gives_the_key_of_its_controller_in_any_version_and_of_no_other_owner() -> None:
+    script, mirror = Script(), Mirror()
+
+    def owned(name: str, *references: OwnerReference) -> Widget:
+        return Widget(metadata=ObjectMeta(name=name, namespace="default", uid=name, owner_references=references))
+
+    def reference(name: str, *, group: str = "tests.kubeloop.dev", controller: bool = True) -> OwnerReference:
+        return OwnerReference(api_version=f"{group}/v1beta1", kind="Widget", name=name, uid="u", controller=controller)
+
+    async with running(Controller("c", script).owns(mirror, Widget)):
+        mirror.put(owned("x", reference("no", controller=False), reference("a")))
+        mirror.put(owned("y", reference("other", group="example.org")))
+        mirror.put(owned("z"))
         await settled()
-        assert seen == [0, 15, 20]
+        assert script.calls == [A]
 
 
 @virtual_time
-async def test_who_waits_for_own_writes_keeps_no_worker() -> None:
-    done: list[ObjectKey] = []
-
-    async def reconcile(key: ObjectKey) -> Result:
-        done.append(key)
-        if key == A:
-            note(Write(kind=Widget, key=key, uid="uid-a", version="99"))
-        return DONE
-
-    async with running(reconcile, widget("a", 1), workers=1) as (_, informer):
-        informer.changed(widget("b", 11), "11")
+async def test_a_cluster_scoped_owner_is_in_no_namespace() -> None:
+    script, mirror = Script(), Mirror()
+    owner = Cluster(metadata=ObjectMeta(name="main", uid="u")).owner_reference(controller=True)
+    async with running(Controller("c", script).owns(mirror, Cluster)):
+        mirror.put(Widget(metadata=ObjectMeta(name="x", namespace="default", uid="x", owner_references=(owner,))))
         await settled()
-        assert done == [A, B]
+        assert script.calls == [ObjectKey("", "main")]
 
 
 @virtual_time
-async def test_a_write_that_never_shows_is_read_live_and_the_key_goes_on() -> None:
-    runs = 0
-
-    async def reconcile(key: ObjectKey) -> Result:
-        nonlocal runs
-        runs += 1
-        if runs == 1:
-            note(Write(kind=Widget, key=key, uid="uid-a", version="20"))
-        return DONE
-
-    live = Script()
-    informer = Informer(live, Widget)
-
-    async def read(kind: type[Any], **_: Any) -> Any:
-        return type("Page", (), {"items": (widget("a", 20),), "undecodable": (), "resource_version": "20"})()
-
-    live.list = read  # type: ignore[method-assign]
-    controller: Controller[ObjectKey] = Controller("widgets", reconcile, own_writes_s=10.0)
-    task = asyncio.create_task(controller.for_(informer).run())
-    informer.replaced([widget("a", 5)], (), "10")
-    await passed(9)
-    assert informer.store.list()[0].metadata.resource_version == "5"
-    await passed(2)
-    assert informer.store.list()[0].metadata.resource_version == "20"
-    assert runs == 2  # the live read was news
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def test_a_mapper_is_asked_for_the_old_and_the_new_state() -> None:
+    script, mirror = Script(), Mirror()
+    controller = Controller("c", script).watches(mirror, lambda obj: (ObjectKey("size", str(obj.spec.size)),))
+    async with running(controller):
+        mirror.put(widget("a", 1, size=1))
+        await settled()
+        mirror.put(widget("a", 2, size=2))
+        await settled()
+        assert [key.name for key in script.calls] == ["1", "1", "2"]
 
 
 @virtual_time
-async def test_a_resync_looks_at_every_object_again() -> None:
-    runs = 0
-
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal runs
-        runs += 1
-        return DONE
-
-    async with running(reconcile, widget("a", 1), resync_s=100.0):
-        await passed(89)
-        assert runs == 1
-        await passed(22)
-        assert runs == 2
+async def test_a_predicate_keeps_changes_out_and_a_resync_asks_no_predicate() -> None:
+    script, mirror = Script(), Mirror()
+    controller = Controller("c", script, resync_s=100).for_(mirror, predicates.not_(lambda change: True))
+    async with running(controller):
+        mirror.put(widget("a", 1))
+        await passed(80)
+        assert script.calls == []
+        await passed(31)
+        assert script.calls == [A]
 
 
-@virtual_time
-async def test_a_stop_lets_running_reconciles_finish_within_the_grace_and_takes_no_new_key() -> None:
-    finished: list[ObjectKey] = []
-
-    async def reconcile(key: ObjectKey) -> Result:
-        await asyncio.sleep(3)
-        finished.append(key)
-        return DONE
-
-    async with running(reconcile, widget("a", 1), widget("b", 2), workers=1, stop_grace_s=5.0):
-        pass
-    assert finished == [A]
+# results
 
 
 @virtual_time
-async def test_a_stop_cancels_what_outlasts_the_grace() -> None:
-    cancelled = False
+async def test_results_are_counted_and_bring_the_key_again_as_they_say() -> None:
+    registry = CollectorRegistry()
+    outcomes: list[Result | Exception] = [
+        Result(requeue_after_s=50),
+        Retry("not yet"),
+        errors.Throttled("slow down", retry_after_s=70),
+        ValueError("a bug"),
+        Terminal("never"),
+    ]
 
-    async def reconcile(_: ObjectKey) -> Result:
-        nonlocal cancelled
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled = True
-            raise
-        return DONE
-
-    loop = asyncio.get_running_loop()
-    async with running(reconcile, widget("a", 1), stop_grace_s=5.0):
-        began = loop.time()
-    assert cancelled
-    assert loop.time() - began == pytest.approx(5.0, abs=0.1)
-
-
-@virtual_time
-async def test_the_log_and_the_metrics_know_which_key_and_what_became_of_it() -> None:
-    metrics = Metrics()
-    seen: list[tuple[str, object]] = []
-    outcomes: list[Result | Exception] = [DONE, Retry("not yet"), ValueError("fault"), Result(requeue_after_s=5)]
-
-    async def reconcile(_: ObjectKey) -> Result:
-        current = reconciling.get()
-        assert current is not None
-        seen.append((current.id, current.key))
-        outcome = outcomes[min(len(seen), len(outcomes)) - 1]
+    async def act(key: ObjectKey) -> Result:
+        outcome = outcomes.pop(0) if outcomes else DONE
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async with running(reconcile, widget("a", 1), metrics=metrics) as (controller, _):
+    script = Script(act)
+    controller = Controller("c", script, metrics=Metrics(registry), back_off=BackOff(1, 1))
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"controller_runtime_{name}", {"controller": "c", **labels})
+
+    async with running(controller):
         controller.enqueue(A)
-        await passed(4)
-    assert seen[0] == ("1", A)
-    assert len({run for run, _ in seen}) == len(seen)
+        await passed(10_000)
+        gaps = [later - before for before, later in zip(script.times, script.times[1:], strict=False)]
+        assert gaps[0] == pytest.approx(50)
+        assert 0.5 <= gaps[1] <= 1.01
+        assert gaps[2] == pytest.approx(70)
+        assert 0.5 <= gaps[3] <= 1.01
+        assert len(gaps) == 4, "a terminal error is not tried again"
+        controller.enqueue(A)
+        await settled()
+    counted = {r: value("reconcile_total", result=r) for r in ("success", "error", "requeue", "requeue_after")}
+    assert counted == {"success": 1, "error": 3, "requeue": 1, "requeue_after": 1}
+    assert (value("reconcile_errors_total"), value("terminal_reconcile_errors_total")) == (3, 1)
+    assert value("reconcile_time_seconds_count") == 6
+    assert (value("max_concurrent_reconciles"), value("active_workers")) == (4, 0)
 
-    def count(result: str) -> float | None:
-        labels = {"controller": "widgets", "result": result}
-        return metrics.registry.get_sample_value("controller_runtime_reconcile_total", labels)
 
-    assert [count(one) for one in ("success", "requeue", "error", "requeue_after")] == [1, 1, 1, 1]
-    errors_total = metrics.registry.get_sample_value(
-        "controller_runtime_reconcile_errors_total", {"controller": "widgets"}
+@virtual_time
+async def test_a_poisoned_key_delays_no_other() -> None:
+    async def act(key: ObjectKey) -> None:
+        if key == A:
+            await asyncio.sleep(1)
+            raise ValueError("poisoned")
+
+    script = Script(act)
+    controller = Controller("c", script, workers=2)
+    async with running(controller):
+        controller.enqueue(A)
+        for _ in range(100):
+            before = asyncio.get_running_loop().time()
+            controller.enqueue(B)
+            await settled()
+            assert script.calls[-1] == B
+            assert script.times[-1] == before
+            await passed(1)
+        assert script.calls.count(A) >= 4
+
+
+@virtual_time
+async def test_a_reconcile_that_hangs_ends_at_its_deadline_and_comes_again() -> None:
+    async def act(key: ObjectKey) -> None:
+        await asyncio.Event().wait()
+
+    script = Script(act)
+    controller = Controller("c", script, workers=1, deadline_s=30, back_off=BackOff(1, 1))
+    async with running(controller):
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await passed(29)
+        assert script.calls == [A]
+        await passed(2)
+        assert script.calls == [A, B]
+        await passed(31)
+        assert script.calls == [A, B, A]
+
+
+@virtual_time
+async def test_a_cancellation_within_a_reconcile_fails_that_reconcile_and_not_the_worker() -> None:
+    async def act(key: ObjectKey) -> None:
+        if len(script.calls) == 1:
+            other = asyncio.create_task(asyncio.sleep(1000))
+            other.cancel()
+            await other
+
+    script = Script(act)
+    controller = Controller("c", script, workers=1)
+    async with running(controller):
+        controller.enqueue(A)
+        await passed(60)
+        assert script.calls == [A, A]
+
+
+# own writes
+
+
+def writing(*versions: int) -> Script:
+    left = list(versions)
+
+    async def act(key: ObjectKey) -> None:
+        if left:
+            wrote(key.name, left.pop(0))
+
+    return Script(act)
+
+
+@virtual_time
+async def test_a_key_is_not_reconciled_before_its_own_writes_are_seen_and_no_worker_waits() -> None:
+    script, mirror = writing(7), Mirror()
+    controller = Controller("c", script, workers=1).for_(mirror)
+    async with running(controller):
+        controller.enqueue(A)
+        await settled()
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await passed(60)
+        assert script.calls == [A, B]
+        await mirror.reach(6)
+        await settled()
+        assert script.calls == [A, B]
+        await mirror.reach(7)
+        await settled()
+        assert script.calls == [A, B, A]
+
+
+@virtual_time
+async def test_the_writes_of_a_failed_reconcile_count_too() -> None:
+    async def act(key: ObjectKey) -> None:
+        if len(script.calls) == 1:
+            wrote("a", 7)
+            raise errors.Conflict("changed")
+
+    script, mirror = Script(act), Mirror()
+    controller = Controller("c", script).for_(mirror)
+    async with running(controller):
+        controller.enqueue(A)
+        await passed(60)
+        assert script.calls == [A]
+        await mirror.reach(7)
+        await settled()
+        assert script.calls == [A, A]
+
+
+@virtual_time
+async def test_writes_of_kinds_that_the_controller_does_not_watch_are_not_waited_for() -> None:
+    async def act(key: ObjectKey) -> None:
+        writes.note(Write(Cluster, ObjectKey("", "main"), "u", "99"))
+
+    script, mirror = Script(act), Mirror()
+    controller = Controller("c", script).for_(mirror)
+    async with running(controller):
+        controller.enqueue(A)
+        await settled()
+        controller.enqueue(A)
+        await settled()
+        assert script.calls == [A, A]
+        assert mirror.asked == 0
+
+
+@virtual_time
+async def test_one_key_s_writes_are_not_another_s() -> None:
+    script, mirror = writing(7), Mirror()
+    controller = Controller("c", script, workers=1).for_(mirror)
+    async with running(controller):
+        for key in (A, B, C):
+            controller.enqueue(key)
+        await settled()
+        assert script.calls == [A, B, C]
+        assert mirror.asked == 1
+
+
+@virtual_time
+async def test_when_a_write_cannot_be_seen_the_key_waits_with_back_off(caplog: pytest.LogCaptureFixture) -> None:
+    script, mirror = writing(7), Mirror()
+    mirror.broken = errors.Unavailable("no API")
+    controller = Controller("c", script, back_off=BackOff(1, 4)).for_(mirror)
+    async with running(controller):
+        controller.enqueue(A)
+        await settled()
+        controller.enqueue(A)
+        await passed(100)
+        assert script.calls == [A]
+        assert 25 <= mirror.asked <= 54, "with back-off of 2 to 4 s"
+        mirror.broken = None
+        await mirror.reach(7)
+        await passed(5)
+        assert script.calls == [A, A]
+    assert "cannot see what was written yet" in caplog.text
+
+
+# stop
+
+
+@virtual_time
+async def test_a_stop_lets_what_runs_finish_within_its_grace_and_takes_nothing_new() -> None:
+    finished = []
+
+    async def act(key: ObjectKey) -> None:
+        await asyncio.sleep(3)
+        finished.append(key)
+
+    script = Script(act)
+    controller = Controller("c", script, workers=1, stop_grace_s=5)
+    async with running(controller) as task:
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await passed(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (script.calls, finished) == ([A], [A])
+
+
+@virtual_time
+async def test_a_stop_cancels_what_outlives_its_grace() -> None:
+    ended = []
+
+    async def act(key: ObjectKey) -> None:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            ended.append(asyncio.get_running_loop().time())
+
+    controller = Controller("c", Script(act), stop_grace_s=5)
+    async with running(controller) as task:
+        controller.enqueue(A)
+        await settled()
+        before = asyncio.get_running_loop().time()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert ended == [pytest.approx(before + 5)]
+
+
+@virtual_time
+async def test_a_stop_does_not_wait_for_writes_to_be_seen() -> None:
+    mirror = Mirror()
+    controller = Controller("c", writing(7)).for_(mirror)
+    async with running(controller) as task:
+        controller.enqueue(A)
+        await settled()
+        before = asyncio.get_running_loop().time()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.get_running_loop().time() == before
+
+
+class Fatal(BaseException):
+    """Not an Exception: nothing that a reconcile may raise."""
+
+
+@virtual_time
+async def test_a_worker_that_dies_ends_the_controller_loudly() -> None:
+    async def act(key: ObjectKey) -> None:
+        if key == A:
+            raise Fatal
+        await asyncio.sleep(1000)
+
+    controller = Controller("c", Script(act))
+    task = asyncio.create_task(controller.run())
+    controller.enqueue(B)
+    controller.enqueue(A)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await task
+    assert caught.group_contains(Fatal)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    with pytest.raises(RuntimeError, match="has run already"):
+        await controller.run()
+
+
+# what can be seen
+
+
+class Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+        self.addFilter(ReconcileFields())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@virtual_time
+async def test_what_a_reconcile_logs_carries_its_key_and_its_run() -> None:
+    ids = iter("12345")
+    logger = logging.Logger("test")
+    records = Records()
+    logger.addHandler(records)
+
+    async def act(key: ObjectKey) -> None:
+        await asyncio.sleep(1)
+        await asyncio.create_task(deeper())
+
+    async def deeper() -> None:
+        logger.info("at work")
+
+    controller = Controller("c", Script(act), new_id=lambda: next(ids))
+    async with running(controller):
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await passed(2)
+    shown = [(r.__dict__["controller"], r.__dict__["key"], r.__dict__["reconcile"]) for r in records.records]
+    assert shown == [("c", A, "1"), ("c", B, "2")]
+    assert reconciling.get() is None
+
+
+@virtual_time
+async def test_each_reconcile_is_a_span_and_what_it_asks_for_is_within_it() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    async def act(key: ObjectKey) -> None:
+        with tracing.span("PATCH", resource="widgets"):
+            if key == B:
+                raise errors.Conflict("changed")
+
+    controller = Controller(
+        "c", Script(act), workers=1, tracer=tracing.OpenTelemetryTracer(provider), back_off=BackOff(99, 99)
     )
-    assert errors_total == 1
+    async with running(controller):
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await settled()
+    request, reconcile, _, failed = exporter.get_finished_spans()
+    assert (reconcile.name, dict(reconcile.attributes or {})) == (
+        "reconcile",
+        {"controller": "c", "key": "default/a", "result": "success"},
+    )
+    assert request.parent is not None
+    assert request.parent.span_id == reconcile.context.span_id
+    assert (failed.attributes or {})["result"] == "error"
+    assert not failed.status.is_ok
+    assert failed.parent is None
 
 
-def test_an_object_belongs_to_the_owner_that_controls_it_whatever_the_version() -> None:
-    def owned(**reference: Any) -> ConfigMap:
-        owner = {"api_version": "tests.kubeloop.dev/v1beta1", "kind": "Widget", "name": "a", "uid": "1"} | reference
-        return ConfigMap(
-            metadata=ObjectMeta(name="x", namespace="default", owner_references=(OwnerReference(**owner),))
-        )
+async def test_reconciles_that_never_wait_leave_the_loop_to_others() -> None:
+    left = 400
 
-    assert controlled_by(owned(controller=True), Widget) == (A,)
-    assert controlled_by(owned(controller=False), Widget) == ()
-    assert controlled_by(owned(controller=True, api_version="other.dev/v1"), Widget) == ()
-    assert controlled_by(owned(controller=True, kind="Gadget"), Widget) == ()
+    async def act(key: ObjectKey) -> Result:
+        nonlocal left
+        left -= 1
+        until = time.monotonic() + 0.001
+        while time.monotonic() < until:
+            pass
+        return DONE
+
+    controller = Controller("c", act, workers=1)
+    task = asyncio.create_task(controller.run())
+    for n in range(left):
+        controller.enqueue(ObjectKey("", str(n)))
+    await asyncio.sleep(0.01)
+    assert left > 0, "all keys were worked off before anybody else had a turn"
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,11 +1,13 @@
 """The controller loop: changes are mapped to keys, keys are queued once, workers reconcile them.
 
-Level-triggered: reconcile gets a key, never an event, and reads the stores. It returns `DONE` or
-`Result(requeue_after_s=...)`, or raises: `Retry` for what is no fault, `Terminal` for what no repetition mends, an
-`ApiError` or anything else for a failure. All but `Terminal` come again with the key's back-off and delay no other key.
+Level-triggered: reconcile gets a key, never an event, and reads the stores. It returns `DONE`, or
+`Result(requeue_after_s=...)`, or raises. `Terminal` waits until something changes; everything else that is raised comes
+again with the key's back-off and delays no other key. Each reconcile has a deadline.
 
-A reconcile sees what its predecessor wrote: after one that wrote, its key is parked (its worker is free for others)
-until every informer of ours that holds the written kind shows the write. Events of that time bring the key again.
+A reconcile sees its own writes: after one that wrote, its key is parked, outside the workers, until the informers that
+this controller was given of the written kinds have caught up. Nothing else waits for that.
+
+`run` owns every task that it starts: on return none is left. Not here: the lease, and closing the client (the runtime).
 """
 
 import asyncio
@@ -13,25 +15,26 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
+from kubeloop import tracing
+from kubeloop.client import writes
 from kubeloop.client.back_off import BackOff
-from kubeloop.client.errors import ApiError
-from kubeloop.client.writes import Write, noted
-from kubeloop.controller.predicates import Predicate
+from kubeloop.client.errors import ApiError, NotLeader
+from kubeloop.client.writes import Write
 from kubeloop.controller.work_queue import Priority, QueueClosed, RetryLimit, WorkQueue
-from kubeloop.informer.informer import Informer
-from kubeloop.informer.store import Change
+from kubeloop.informer.store import Change, Store
 from kubeloop.logs import Reconciling, reconciling
 from kubeloop.metrics import Metrics
-from kubeloop.model.base import KubeObject, ObjectKey
-from kubeloop.tracing import Span, span
+from kubeloop.model.base import KubeObject, ObjectKey, Resource
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T", bound=KubeObject)
 
 log = logging.getLogger(__name__)
+
+_YIELD_EVERY_S = 0.005
+_RESYNC_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +48,35 @@ DONE = Result()
 
 
 class Retry(Exception):
-    """A reconcile cannot go on yet, for a reason that is no fault: logged as a warning, tried again with back-off."""
+    """A reconcile cannot go on yet, for a reason that is no fault: logged as a warning, tried again with back-off, and
+    counted as `requeue`, not as an error.
+    """
 
 
 class Terminal(Exception):
-    """A reconcile cannot succeed with the object as it is: logged as an error, left until something changes."""
+    """A reconcile failed in a way that no retry can mend: it comes again when something changes, not before."""
+
+
+class Watched(Protocol[T]):
+    """What a controller needs of an informer."""
+
+    @property
+    def kind(self) -> type[T]: ...
+
+    @property
+    def store(self) -> Store[T]: ...
+
+    def add_handler(self, handler: Callable[[Change[T]], None]) -> Callable[[], None]: ...
+
+    async def wait_synced(self) -> None: ...
+
+    async def caught_up(self, write: Write, timeout_s: float = 10.0) -> None:
+        """Returns once the store is at least as new as the write; raises `ApiError` if that cannot be found out."""
+        ...
 
 
 class Controller(Generic[K]):
-    """One reconcile function, its queue and its workers. Say what it looks at, then `run` it, once."""
+    """One reconcile function, its queue and its workers."""
 
     def __init__(
         self,
@@ -63,76 +86,93 @@ class Controller(Generic[K]):
         workers: int = 4,
         deadline_s: float = 120.0,
         stop_grace_s: float = 5.0,
-        resync_s: float | None = None,
         back_off: BackOff = BackOff(0.1, 30.0),  # noqa: B008 - frozen
         retry_limit: RetryLimit = RetryLimit(),  # noqa: B008 - frozen
-        own_writes_s: float = 10.0,
+        resync_s: float | None = None,
         metrics: Metrics | None = None,
+        tracer: tracing.Tracer | None = None,
+        new_id: Callable[[], str] = lambda: f"{random.getrandbits(32):08x}",
     ) -> None:
-        """`deadline_s` bounds one reconcile, `own_writes_s` the wait for its writes to show before they are read live;
-        every `resync_s`, about, all objects of `for_` are looked at again, with low priority.
+        """`name` must be unique in one `Metrics`. With `resync_s` every key that the stores give is queued anew that
+        often (spread by a tenth), with low priority. `new_id` names the runs in the logs.
         """
         self.name = name
         self._reconcile = reconcile
         self._workers = workers
         self._deadline_s = deadline_s
         self._stop_grace_s = stop_grace_s
+        self._back_off = back_off
         self._resync_s = resync_s
-        self._own_writes_s = own_writes_s
+        self._tracer = tracer
+        self._new_id = new_id
         metrics = metrics if metrics is not None else Metrics()
         self._queue: WorkQueue[K] = WorkQueue(back_off, retry_limit=retry_limit, name=name, metrics=metrics)
-        self._informers: list[Informer[Any]] = []
-        self._own: list[Callable[[], Iterable[K]]] = []
-        self._parked: set[asyncio.Task[None]] = set()
-        self._numbers = count(1)
+        self._barriers: list[Callable[[], Awaitable[None]]] = []
+        self._keys: list[Callable[[], Iterable[K]]] = []
+        self._informers: dict[Resource, list[Watched[Any]]] = {}
         self._measure(metrics)
 
     def _measure(self, metrics: Metrics) -> None:
-        self._results = {
-            result: metrics.reconciles.labels(self.name, result)
-            for result in ("success", "requeue", "requeue_after", "error")
-        }
-        self._errors = metrics.reconcile_errors.labels(self.name)
-        self._terminal_errors = metrics.terminal_errors.labels(self.name)
-        self._seconds = metrics.reconcile_seconds.labels(self.name)
         metrics.max_workers.labels(self.name).set(self._workers)
         metrics.active_workers.labels(self.name).set_function(lambda: self._queue.active)
+        self._seconds = metrics.reconcile_seconds.labels(self.name)
+        self._errors = metrics.reconcile_errors.labels(self.name)
+        self._terminal_errors = metrics.terminal_errors.labels(self.name)
+        results = ("success", "error", "requeue", "requeue_after")
+        self._results = {result: metrics.reconciles.labels(self.name, result) for result in results}
 
     def for_(
-        self: "Controller[ObjectKey]", informer: Informer[T], *, predicate: Predicate | None = None
+        self: "Controller[ObjectKey]", informer: Watched[T], predicate: Callable[[Change[T]], bool] | None = None
     ) -> "Controller[ObjectKey]":
-        """Reconciles the informer's objects, by their keys."""
-        self._own.append(lambda: [obj.key for obj in informer.store.list()])
+        """Queues the key of each object that changed, for changes that `predicate` lets through."""
         return self.watches(informer, lambda obj: (obj.key,), predicate=predicate)
 
     def owns(
         self: "Controller[ObjectKey]",
-        informer: Informer[T],
+        informer: Watched[T],
         owner: type[KubeObject],
-        *,
-        predicate: Predicate | None = None,
+        predicate: Callable[[Change[T]], bool] | None = None,
     ) -> "Controller[ObjectKey]":
-        """Reconciles the `owner` that controls an object of the informer: its controller reference, of any version."""
-        return self.watches(informer, lambda obj: controlled_by(obj, owner), predicate=predicate)
+        """Queues the key of the `owner` that is the changed object's controller, as its owner references say.
+
+        An owner of a namespaced kind is in the object's namespace. The reference's API version does not matter: it is
+        the one by which the reference was written.
+        """
+        resource = owner.resource
+
+        def mapper(obj: T) -> Iterable[ObjectKey]:
+            for reference in obj.metadata.owner_references:
+                group = reference.api_version.rpartition("/")[0]
+                if reference.controller and (group, reference.kind) == (resource.group, resource.kind):
+                    yield ObjectKey(obj.metadata.namespace if resource.namespaced else "", reference.name)
+
+        return self.watches(informer, mapper, predicate=predicate)
 
     def watches(
-        self, informer: Informer[T], mapper: Callable[[T], Iterable[K]], *, predicate: Predicate | None = None
+        self,
+        informer: Watched[T],
+        mapper: Callable[[T], Iterable[K]],
+        predicate: Callable[[Change[T]], bool] | None = None,
     ) -> Self:
         """Queues the keys that `mapper` gives for an object's old and new state, for changes that `predicate` lets
-        through. What was there before us is queued with low priority.
+        through.
+
+        `mapper` must be pure and quick: a resync calls it too.
         """
 
         def handle(change: Change[T]) -> None:
             if predicate is not None and not predicate(change):
                 return
             priority = Priority.LOW if change.initial else Priority.LIVE
-            for obj in (change.old, change.new):
-                if obj is not None:
-                    for key in mapper(obj):
-                        self._queue.add(key, priority)
+            old = tuple(mapper(change.old)) if change.old is not None else ()
+            new = tuple(mapper(change.new)) if change.new is not None else ()
+            for key in old if old == new else dict.fromkeys(old + new):
+                self._queue.add(key, priority)
 
         informer.add_handler(handle)
-        self._informers.append(informer)
+        self._barriers.append(informer.wait_synced)
+        self._keys.append(lambda: (key for obj in informer.store.list() for key in mapper(obj)))
+        self._informers.setdefault(informer.kind.resource, []).append(informer)
         return self
 
     def enqueue(self, key: K, *, after_s: float = 0) -> None:
@@ -140,139 +180,165 @@ class Controller(Generic[K]):
         self._queue.add_after(key, after_s)
 
     async def run(self) -> None:
-        """Waits until every informer it looks at has synced, then works until cancelled.
+        """Waits until every watched informer has synced, then works until cancelled; once only.
 
-        On cancellation no new key is taken; running reconciles have `stop_grace_s` to finish, then they are cancelled.
+        On cancellation no new key is taken; running reconciles have `stop_grace_s` to finish, then they are cancelled,
+        and awaited. A worker that ends by anything else (a bug, never a reconcile's `Exception`) ends the controller:
+        an exception group is raised.
         """
-        for informer in self._informers:
-            await informer.wait_synced()
-        log.info("controller started: controller=%s workers=%d", self.name, self._workers)
-        tasks = [asyncio.create_task(self._work(), name=f"{self.name}-{n}") for n in range(self._workers)]
-        resync = asyncio.create_task(self._resync(), name=f"{self.name}-resync")
-        try:
-            ended, _ = await asyncio.wait(
-                tasks, return_when=asyncio.FIRST_COMPLETED
-            )  # gather would cancel them at once
-            for task in ended:
-                task.result()
-        except asyncio.CancelledError:
-            self._queue.close()
-            await asyncio.wait(tasks, timeout=self._stop_grace_s)
-            raise
-        finally:
-            self._queue.close()
-            left = [*tasks, resync, *self._parked]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        if self._queue.closing:
+            raise RuntimeError(f"controller {self.name} has run already")
+        for barrier in self._barriers:
+            await barrier()
+        log.info("controller started", extra={"controller": self.name, "workers": self._workers})
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._work(group), name=f"{self.name}-{n}") for n in range(self._workers)]
+            if self._resync_s is not None:
+                group.create_task(self._resync(self._resync_s), name=f"{self.name}-resync")
+            try:
+                await asyncio.wait(workers)  # until cancelled, by the caller or by the group
+            except asyncio.CancelledError:
+                self._queue.close()
+                await asyncio.wait(workers, timeout=self._stop_grace_s)
+                raise
 
-    async def _resync(self) -> None:
-        while self._resync_s is not None:
-            await asyncio.sleep(self._resync_s * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-            for keys in self._own:
-                for key in keys():
+    async def _resync(self, every_s: float) -> NoReturn:
+        while True:
+            await asyncio.sleep(every_s * random.uniform(0.9, 1.1))  # noqa: S311 - not a secret
+            for keys in self._keys:
+                for count, key in enumerate(keys(), 1):
                     self._queue.add(key, Priority.LOW)
+                    if not count % _RESYNC_AT_ONCE:
+                        await asyncio.sleep(0)
 
-    async def _work(self) -> None:
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        now = asyncio.get_running_loop().time
+        yielded = now()
         while True:
             try:
                 key = await self._queue.get()
             except QueueClosed:
                 return
-            writes: list[Write] = []
-            token = noted.set(writes)
+            settles = False
             try:
-                await self._attempt(key)
+                settles = await self._attempt(key, group)
             finally:
-                noted.reset(token)
-                self._finish(key, writes)
+                if not settles:
+                    self._queue.done(key)
+            if now() - yielded > _YIELD_EVERY_S:
+                await asyncio.sleep(0)  # keys whose reconcile never waits must not keep the loop from all else
+                yielded = now()
 
-    def _finish(self, key: K, writes: list[Write]) -> None:
-        """The key is done, or parked until the informers show what was written."""
-        waits = [
-            informer.caught_up(write, self._own_writes_s)
-            for write in writes
-            for informer in self._informers
-            if informer.kind.resource == write.kind.resource
-        ]
-        if not waits:
-            self._queue.done(key)
-            return
-        self._queue.park(key)
-        task = asyncio.create_task(self._wait_for_writes(key, waits), name=f"{self.name}-writes")
-        self._parked.add(task)
-        task.add_done_callback(self._parked.discard)
-
-    async def _wait_for_writes(self, key: K, waits: list[Any]) -> None:
+    async def _attempt(self, key: K, group: asyncio.TaskGroup) -> bool:
+        """One reconcile. True: the key is parked until its writes are seen, and done by whoever waits for them."""
+        written: list[Write] = []
+        noted = writes.noted.set(written)
+        named = reconciling.set(Reconciling(self.name, key, self._new_id()))
         try:
-            async with asyncio.TaskGroup() as group:
-                for wait in waits:
-                    group.create_task(wait)
-        except* ApiError as group_error:
-            # nobody may decide by a store that lacks our own write: the live read is tried again with the key
-            self._failed(key, group_error.exceptions[0], traceback=False)
+            if self._tracer is None:
+                await self._judge(key, tracing.NO_SPAN)
+            else:
+                traced = tracing.tracer.set(self._tracer)
+                try:
+                    with self._tracer.span("reconcile", controller=self.name, key=str(key)) as span:
+                        await self._judge(key, span)
+                finally:
+                    tracing.tracer.reset(traced)
+            unseen = self._unseen(written) if written and not self._queue.closing else {}
+            if not unseen:
+                return False
+            self._queue.park(key)
+            group.create_task(self._settle(key, unseen))  # in this context: it logs for this reconcile
+            return True
         finally:
-            self._queue.done(key)
+            reconciling.reset(named)
+            writes.noted.reset(noted)
 
-    async def _attempt(self, key: K) -> None:
-        token = reconciling.set(Reconciling(self.name, key, f"{next(self._numbers):x}"))
-        began = asyncio.get_running_loop().time()
-        try:
-            with span("reconcile", controller=self.name, key=str(key)) as made:
-                await self._reconcile_once(key, made)
-        finally:
-            self._seconds.observe(asyncio.get_running_loop().time() - began)
-            reconciling.reset(token)
-
-    async def _reconcile_once(self, key: K, made: Span) -> None:
+    async def _judge(self, key: K, span: tracing.Span) -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
         deadline = asyncio.timeout(self._deadline_s)
         try:
             async with deadline:
                 result = await self._reconcile(key)
-        except Terminal as error:
-            made.failed(error)
-            self._results["error"].inc()
-            self._terminal_errors.inc()
-            self._queue.forget(key)
-            log.error("reconcile gave up until something changes: cause=%s", error)  # noqa: TRY400 - no fault of code
-        except Retry as error:
-            self._results["requeue"].inc()
-            self._again(key, error, traceback=False)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = self._failed(key, error, span)  # something that the reconcile waited for was cancelled, not we
+        except TimeoutError as error:
+            outcome = self._failed(key, error, span, expected=deadline.expired())
         except Exception as error:  # noqa: BLE001 - one poisoned key must not end the worker
-            made.failed(error)
-            expected = isinstance(error, ApiError) and error.retryable
-            self._failed(key, error, traceback=not expected and not deadline.expired())
+            outcome = self._failed(key, error, span)
         else:
             self._queue.forget(key)
-            self._results["success" if result.requeue_after_s is None else "requeue_after"].inc()
+            outcome = "success"
             if result.requeue_after_s is not None:
-                self._queue.add_after(key, result.requeue_after_s)
+                outcome = "requeue_after"
+                self._queue.add_after(key, result.requeue_after_s, self._queue.priority_of(key))
+        self._seconds.observe(now() - began)
+        self._results[outcome].inc()
+        span.set("result", outcome)
 
-    def _failed(self, key: K, error: Exception, *, traceback: bool) -> None:
-        self._results["error"].inc()
+    def _failed(self, key: K, raised: BaseException, span: tracing.Span, *, expected: bool = False) -> str:
+        error = _alone(raised)
+        if isinstance(error, Retry):
+            delay_s = self._queue.add_failed(key)
+            log.warning("reconcile cannot go on yet", extra={"again_in_s": round(delay_s, 1), "cause": error})
+            return "requeue"
         self._errors.inc()
-        self._again(key, error, traceback=traceback)
-
-    def _again(self, key: K, error: Exception, *, traceback: bool) -> None:
-        delay_s = self._queue.add_failed(key, at_least_s=getattr(error, "retry_after_s", None) or 0.0)
+        span.failed(raised)
+        if isinstance(error, Terminal):
+            self._terminal_errors.inc()
+            self._queue.forget(key)
+            log.error("reconcile failed until something changes", extra={"cause": error}, exc_info=raised)
+            return "error"
+        after_s = error.retry_after_s if isinstance(error, ApiError) else None
+        delay_s = self._queue.add_failed(key, at_least_s=after_s or 0.0)
+        expected = expected or isinstance(error, NotLeader) or (isinstance(error, ApiError) and error.retryable)
         log.log(
-            logging.ERROR if traceback else logging.WARNING,
-            "reconcile failed: controller=%s key=%s again_in_s=%.1f cause=%r",
-            self.name,
-            key,
-            delay_s,
-            error,
-            exc_info=error if traceback else None,
+            logging.WARNING if expected else logging.ERROR,
+            "reconcile failed",
+            extra={"again_in_s": round(delay_s, 1), "cause": repr(error)},
+            exc_info=None if expected else raised,
         )
+        return "error"
+
+    def _unseen(self, written: list[Write]) -> dict[tuple[Watched[Any], ObjectKey], Write]:
+        # of many writes of one object only the last counts: its informer passes the others on the way
+        return {
+            (informer, write.key): write
+            for write in written
+            for informer in self._informers.get(write.kind.resource, ())
+        }
+
+    async def _settle(self, key: K, unseen: dict[tuple[Watched[Any], ObjectKey], Write]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for (informer, _), write in unseen.items():
+                group.create_task(self._catch_up(informer, write))
+        self._queue.done(key)
+
+    async def _catch_up(self, informer: Watched[Any], write: Write) -> None:
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    await informer.caught_up(write)
+                return
+            except Exception as error:
+                failures += 1
+                self._errors.inc()
+                delay_s = max(self._back_off.delay_s(failures), getattr(error, "retry_after_s", None) or 0.0)
+                log.warning(
+                    "cannot see what was written yet",
+                    extra={"written": write.key, "again_in_s": round(delay_s, 1), "cause": repr(error)},
+                    exc_info=None if isinstance(error, ApiError | TimeoutError) else error,
+                )
+                await asyncio.sleep(delay_s)
 
 
-def controlled_by(obj: KubeObject, owner: type[KubeObject]) -> tuple[ObjectKey, ...]:
-    """The key of the `owner` that is the object's controller, if one is; versions of one group are one kind."""
-    namespace = obj.metadata.namespace if owner.resource.namespaced else ""
-    return tuple(
-        ObjectKey(namespace, reference.name)
-        for reference in obj.metadata.owner_references
-        if reference.controller
-        and reference.kind == owner.resource.kind
-        and reference.api_version.rpartition("/")[0] == owner.resource.group
-    )
+def _alone(error: BaseException) -> BaseException:
+    """The error itself, where a reconcile's task group wrapped just one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
