@@ -58,7 +58,7 @@ async def run(config: k.ClusterConfig) -> None:
     lease = k.LeaseName("default", "shared-config")
     async with k.open_runtime(config, name="shared-config", lease=lease) as runtime:
         client = runtime.client
-        await k.ensure_definitions(client, (SharedConfig,))
+        await runtime.ensure_definitions(SharedConfig)
         shared_configs = runtime.informer(SharedConfig)
         namespaces = runtime.informer(k.Namespace)
         copies = runtime.informer(k.ConfigMap, label_selector=LABEL)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from kubeloop.client.client import Client, connect
 from kubeloop.client.config import ClusterConfig
+from kubeloop.client.definitions import ensure_definitions
 from kubeloop.controller.controller import Controller, Result
 from kubeloop.events import EventRecorder, ObjectReference
 from kubeloop.informer.informer import Informer
@@ -52,10 +53,12 @@ class Runtime:
         recorder: EventRecorder,
         metrics: Metrics,
         *,
+        unfenced: Client | None = None,
         election: LeaderElection | None = None,
         serving: Serving | None = None,
     ) -> None:
         self.client = client
+        self._unfenced = unfenced if unfenced is not None else client
         self.recorder = recorder
         self.metrics = metrics
         self._election = election
@@ -64,6 +67,12 @@ class Runtime:
         self._leading: list[Part] = []
         self._always: list[Part] = []
         self._before: list[Part] = []
+
+    async def ensure_definitions(self, *kinds: type[KubeObject], allow_breaking: bool = False) -> None:
+        """Makes the server serve these kinds, before anybody leads: the informers wait for them, and every replica
+        applies the same. Raises as `kubeloop.ensure_definitions`.
+        """
+        await ensure_definitions(self._unfenced, kinds, allow_breaking=allow_breaking)
 
     def informer(
         self,
@@ -181,21 +190,21 @@ async def open_runtime(
     metrics = metrics or Metrics()
     agent, identity = user_agent or name, unique_identity()
     async with AsyncExitStack() as stack:
-        election = None
+        election = unfenced = None
         if lease is not None:
             # a client of its own, without fence: the lease must be written when nothing else may
-            lease_client = await stack.enter_async_context(
+            unfenced = await stack.enter_async_context(
                 connect(config, user_agent=agent, field_manager=name, timeout_s=timeout_s, metrics=metrics)
             )
             election = LeaderElection(
-                lease_client, namespace=lease.namespace, name=lease.name, identity=identity, metrics=metrics
+                unfenced, namespace=lease.namespace, name=lease.name, identity=identity, metrics=metrics
             )
         client = await stack.enter_async_context(
             connect(config, user_agent=agent, field_manager=name, timeout_s=timeout_s, metrics=metrics, fence=election)
         )
         recorder = EventRecorder(client, reporting_controller=name, reporting_instance=identity, metrics=metrics)
         serving = Serving(*serve_on, metrics=metrics) if serve_on is not None else None
-        yield Runtime(client, recorder, metrics, election=election, serving=serving)
+        yield Runtime(client, recorder, metrics, unfenced=unfenced, election=election, serving=serving)
 
 
 async def until_signalled(part: Coroutine[Any, Any, None]) -> None:
