@@ -122,9 +122,15 @@ class PortLedger:
         """The pools that have ports."""
         return set(self._slots_of)
 
-    def mark_deleting(self, slot: Slot) -> None:
-        """From now on nobody is given this port, also when the delete's answer is lost: it is asked again."""
+    def mark_deleting(self, slot: Slot) -> bool:
+        """From now on nobody is given this port, also when the delete's answer is lost: it is asked again.
+
+        False when a pod has got it since it was surplus: then it must not be deleted.
+        """
+        if slot not in self._deleting and not self._is_idle(slot):
+            return False
         self._deleting.add(slot)
+        return True
 
     def removed(self, slot: Slot) -> None:
         """Neutron has no such port (any more)."""

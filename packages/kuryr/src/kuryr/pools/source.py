@@ -68,16 +68,23 @@ class PoolSource:
         self._ledger.replace(ports, unchanged_since=known)
 
     async def delete_surplus(self) -> None:
-        """Deletes what nobody claimed for a whole cool-down. A failed delete is asked again next time."""
+        """Deletes what nobody claimed for a whole cool-down. A failed delete is asked again next time.
+
+        One that Neutron refuses does not keep the others. Raises `OpenStackError` when Neutron does not work.
+        """
         now = asyncio.get_running_loop().time()
         for pool in self._ledger.pools():
             for port in self._ledger.surplus(pool, keep=0, now=now):
-                await self._delete(port)
+                try:
+                    await self._delete(port)
+                except (errors.Conflict, errors.Rejected) as error:
+                    log.warning("port cannot be deleted: port=%s cause=%s", port.id, error)
 
     async def _delete(self, port: Port) -> None:
         slot = parse_device_id(port.device_id)
         assert slot is not None, "the ledger holds only ports of ours"
-        self._ledger.mark_deleting(slot)
+        if not self._ledger.mark_deleting(slot):
+            return  # while those before it were deleted a pod got it
         await self._neutron.delete_port(port.id)
         self._ledger.removed(slot)
         log.info("port deleted, nobody claimed it: port=%s", port.id)

@@ -1,0 +1,149 @@
+import asyncio
+
+import pytest
+
+from kubeloop import ObjectMeta, Retry
+from kuryr.model.ownership import ClusterId, PodUid, PoolUid, PortId, Slot, device_id, device_owner, mac_address
+from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrNodeStatus, KuryrPortPool, KuryrPortPoolSpec
+from kuryr.openstack import errors
+from kuryr.openstack.neutron import Network, Neutron, Subnet
+from kuryr.openstack.placement import Placement
+from kuryr.pools.ledger import PortLedger
+from kuryr.pools.source import PoolSource
+
+from .neutron_server import NeutronServer
+
+CLUSTER = ClusterId("c")
+POOL_UID = PoolUid("pool-uid")
+POOL = KuryrPortPool(
+    metadata=ObjectMeta(name="pool", uid=POOL_UID),
+    spec=KuryrPortPoolSpec(node="node1", node_uid="n", network_id="net", subnet_ids=("s",)),
+)
+PLACEMENT = Placement(Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), ())
+
+
+class Case:
+    """A source on a Neutron; a released port does not rest."""
+
+    def __init__(self) -> None:
+        self.server = NeutronServer()
+        self.claimed: set[PortId] = set()
+        self.host_id = "node1.example"
+        self.ledger = PortLedger(self.claimed.__contains__, cool_down_s=0.0)
+        self.source = PoolSource(
+            Neutron(self.server),
+            self.ledger,
+            cluster=CLUSTER,
+            placement=PLACEMENT,
+            node=lambda key: KuryrNode(
+                metadata=ObjectMeta(name=key.name),
+                spec=KuryrNodeSpec(node_uid="n"),
+                status=KuryrNodeStatus(host_id=self.host_id),
+            ),
+        )
+
+    async def acquire(self, pod: str) -> str:
+        return (await self.source.acquire(POOL, PodUid(pod))).port_id
+
+    async def leave_free(self, *pods: str) -> None:
+        """As many free ports."""
+        for pod in pods:
+            await self.acquire(pod)
+        for pod in pods:
+            self.source.release(PodUid(pod))
+
+
+async def test_a_port_says_whose_it_is_and_where_it_is_bound_from_its_create_on() -> None:
+    case = Case()
+    interface = await case.source.acquire(POOL, PodUid("a"))
+    port = case.server.ports[interface.port_id]
+    slot = Slot(POOL_UID, 0)
+    assert (port["device_owner"], port["device_id"]) == (device_owner(CLUSTER), device_id(slot))
+    assert (port["mac_address"], port["binding:host_id"]) == (mac_address(CLUSTER, slot), "node1.example")
+    assert (interface.mtu, interface.addresses[0].prefix_length, interface.addresses[0].gateway) == (
+        1442,
+        16,
+        "10.0.0.1",
+    )
+
+
+async def test_a_create_whose_answer_was_lost_makes_no_second_port() -> None:
+    case = Case()
+    case.server.lost = 1
+    with pytest.raises(errors.Unavailable):
+        await case.acquire("a")
+    assert await case.acquire("a") == "port-1"
+    assert list(case.server.ports) == ["port-1"]
+
+
+async def test_a_port_of_somebody_else_with_our_mac_is_left_alone_and_another_slot_taken() -> None:
+    case = Case()
+    mac = mac_address(CLUSTER, Slot(POOL_UID, 0))
+    theirs = {"id": "theirs", "network_id": "net", "mac_address": mac, "device_owner": "compute:nova", "device_id": "x"}
+    case.server.ports["theirs"] = theirs
+    with pytest.raises(Retry):
+        await case.acquire("a")
+    port = case.server.ports[await case.acquire("a")]
+    assert port["device_id"] == device_id(Slot(POOL_UID, 1))
+    assert case.server.ports["theirs"] is theirs
+
+
+async def test_a_port_that_neutron_could_not_bind_is_deleted_and_made_anew() -> None:
+    case = Case()
+    case.server.vif_type = "binding_failed"
+    with pytest.raises(errors.Conflict):
+        await case.acquire("a")
+    assert case.server.ports == {}
+    case.server.vif_type = "ovs"
+    assert await case.acquire("a") == "port-2"
+
+
+async def test_no_port_is_made_while_the_node_does_not_say_where() -> None:
+    case = Case()
+    case.host_id = ""
+    with pytest.raises(Retry):
+        await case.acquire("a")
+    assert case.server.ports == {}
+
+
+async def test_a_new_controller_finds_free_what_the_one_before_left() -> None:
+    before, after = Case(), Case()
+    await before.acquire("a")
+    after.server = before.server
+    after.source = PoolSource(
+        Neutron(before.server), after.ledger, cluster=CLUSTER, placement=PLACEMENT, node=lambda _: None
+    )
+    await after.source.resync()
+    assert await after.acquire("b") == "port-1"
+
+
+async def test_ports_that_nobody_claims_are_deleted_and_those_in_use_are_not() -> None:
+    case = Case()
+    await case.leave_free("a", "b", "c")
+    case.claimed.add(PortId("port-2"))
+    await case.acquire("c")
+    await case.source.delete_surplus()
+    assert set(case.server.ports) == {"port-1", "port-2"}
+
+
+async def test_a_port_given_to_a_pod_while_others_are_deleted_is_not_deleted() -> None:
+    case = Case()
+    await case.leave_free("a", "b")
+    case.server.deletes_go_on.clear()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(case.source.delete_surplus())
+        await case.server.deleting.wait()
+        assert await case.acquire("c") == "port-2"
+        case.server.deletes_go_on.set()
+    assert set(case.server.ports) == {"port-2"}
+
+
+async def test_a_port_whose_deletion_is_refused_does_not_keep_the_others() -> None:
+    case = Case()
+    await case.leave_free("a", "b")
+    case.server.refused.add("port-1")
+    await case.source.delete_surplus()
+    assert set(case.server.ports) == {"port-1"}
+    case.server.refused.clear()
+    await case.source.delete_surplus()
+    assert case.server.ports == {}
