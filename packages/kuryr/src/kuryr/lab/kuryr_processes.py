@@ -9,7 +9,7 @@ import yaml
 
 from kubeloop import crd_yaml
 from kuryr.lab.kubernetes import kubectl, write_kubeconfig
-from kuryr.lab.layout import ROOT_UNDERLAY_IP, Layout, NodeSpec, repository
+from kuryr.lab.layout import KURYR_PORT, ROOT_UNDERLAY_IP, Layout, NodeSpec, repository
 from kuryr.lab.processes import Processes
 from kuryr.model.resources import KINDS
 
@@ -17,6 +17,8 @@ NAMESPACE = "kuryr-system"
 TOKEN_FOR = "24h"  # noqa: S105 - a duration
 
 CONTROLLER = "kuryr-controller"
+
+_QUICKLY = ("--request-timeout=5s",)
 
 
 class Kuryr:
@@ -49,6 +51,7 @@ class Kuryr:
                 "openstack": {"cloud": "kuryr", "clouds_file": str(self._layout.clouds)},
                 "neutron": {"network": "pods", "security_groups": ["kuryr-pods"]},
                 "pools": {"cool_down_s": 3.0},
+                "controller": {"http": f"127.0.0.1:{KURYR_PORT}"},
             },
         )
 
@@ -58,6 +61,7 @@ class Kuryr:
         kubeconfig = self._account("kuryr-daemon", ROOT_UNDERLAY_IP)
         options: dict[str, object] = {
             "node": node.name,
+            "http": f"127.0.0.1:{KURYR_PORT}",
             "socket": str(home / "kuryr/cni.sock"),
             "ovsdb": f"unix:{self._layout.ovsdb(node)}",
             "ovn_run_dir": str(self._layout.ovsdb(node).parent),
@@ -87,14 +91,16 @@ class Kuryr:
 
     def ready(self) -> bool:
         """Both nodes are Ready and have their pools."""
-        nodes = json.loads(kubectl(self._layout, "get", "nodes", "-o", "json", check=False) or "{}").get("items", [])
+        nodes = json.loads(kubectl(self._layout, *_QUICKLY, "get", "nodes", "-o", "json", check=False) or "{}").get(
+            "items", []
+        )
         ready = [
             condition["status"] == "True"
             for node in nodes
             for condition in node["status"].get("conditions", [])
             if condition["type"] == "Ready"
         ]
-        pools = kubectl(self._layout, "get", "kuryrportpools", "-o", "name", check=False).split()
+        pools = kubectl(self._layout, *_QUICKLY, "get", "kuryrportpools", "-o", "name", check=False).split()
         return len(ready) == len(pools) == len(self._layout.nodes) and all(ready)
 
 

@@ -22,6 +22,7 @@ NEUTRON_PORT = 19696
 ETCD_PORT = 12379
 ETCD_PEER_PORT = 12380
 APISERVER_PORT = 16443
+KURYR_PORT = 18090  # metrics and health; the daemons listen in their nodes' namespaces
 
 POD_IMAGE = "docker.io/kuryr-lab/agnhost:1"
 PAUSE_IMAGE = "docker.io/kuryr-lab/pause:1"

@@ -16,10 +16,12 @@ from pathlib import Path
 from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.kubernetes_programs import said_version
 from kuryr.lab.kuryr_processes import CONTROLLER, Kuryr, daemon_name
-from kuryr.lab.layout import ETCD_PORT, KEYSTONE_PORT, NEUTRON_PORT, LabError, Layout, NodeSpec
+from kuryr.lab.layout import ETCD_PORT, KEYSTONE_PORT, KURYR_PORT, NEUTRON_PORT, LabError, Layout, NodeSpec
 from kuryr.lab.processes import Processes, run
 
 _TIMEOUT_S = 5.0
+_QUICKLY = ("--request-timeout=5s",)
+_CURL = ("curl", "-fsS", "--max-time", "5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def components(layout: Layout, processes: Processes, kuryr: Kuryr) -> list[Compo
         rows += _node(layout, processes, node)
 
     def check_controller() -> None:
+        _get(f"http://127.0.0.1:{KURYR_PORT}/readyz")
         _need(kuryr.ready(), "not every node is Ready and has its pool")
 
     return [*rows, Component(CONTROLLER, _kuryr_version, check_controller)]
@@ -160,7 +163,7 @@ def _control_plane(layout: Layout) -> list[Component]:
         _need(health.get("health") == "true", f"/health: {health}")
 
     def api_server() -> None:
-        _need(kubectl(layout, "get", "--raw=/readyz").startswith("ok"), "/readyz is not ok")
+        _need(kubectl(layout, *_QUICKLY, "get", "--raw=/readyz").startswith("ok"), "/readyz is not ok")
 
     return [
         program("etcd", etcd),
@@ -190,15 +193,18 @@ def _node(layout: Layout, processes: Processes, node: NodeSpec) -> list[Componen
         _need("Revision" in answer.partition("Server:")[2], "the server does not say its version")
 
     def kubelet() -> None:
-        healthz = ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:10248/healthz"]
-        _need(run(healthz, netns=node.netns) == "ok", "/healthz is not ok")
+        _need(run([*_CURL, "http://127.0.0.1:10248/healthz"], netns=node.netns) == "ok", "/healthz is not ok")
         ready = '{.status.conditions[?(@.type=="Ready")].status}'
-        _need(kubectl(layout, "get", "node", node.name, "-o", f"jsonpath={ready}") == "True", "the node is not Ready")
+        _need(
+            kubectl(layout, *_QUICKLY, "get", "node", node.name, "-o", f"jsonpath={ready}") == "True",
+            "the node is not Ready",
+        )
 
     def daemon() -> None:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(str(home / "kuryr/cni.sock"))
+        run([*_CURL, f"http://127.0.0.1:{KURYR_PORT}/readyz"], netns=node.netns)
 
     vswitch = ["-t", folder / "vswitchd.ctl", "version"]
     return [
