@@ -1,6 +1,9 @@
 """What `import kubeloop` promises."""
 
+import ast
 import inspect
+import re
+from pathlib import Path
 
 import kubeloop
 
@@ -25,3 +28,12 @@ def test_every_exported_name_and_its_public_methods_are_documented() -> None:
                 if not method.startswith("_") and inspect.isfunction(function) and not function.__doc__
             ]
     assert missing == []
+
+
+def test_the_readme_uses_only_what_is_exported() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    programs = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert programs
+    for program in programs:
+        compile(program, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        assert [name for name in re.findall(r"\bk\.(\w+)", program) if name not in kubeloop.__all__] == []
