@@ -20,6 +20,9 @@ class NeutronServer:
         self.vif_type = "ovs"
         self.lost = 0
         self.refused: set[str] = set()
+        self.creates_go_on = asyncio.Event()
+        self.creates_go_on.set()
+        self.creating = asyncio.Event()
         self.deletes_go_on = asyncio.Event()
         self.deletes_go_on.set()
         self.deleting = asyncio.Event()
@@ -30,6 +33,8 @@ class NeutronServer:
     ) -> Answer:
         await asyncio.sleep(0)
         if method == "POST":
+            self.creating.set()
+            await self.creates_go_on.wait()
             return self._create(msgspec.json.decode(body)["port"])
         if method == "DELETE":
             return await self._delete(path.rpartition("/")[2])

@@ -84,17 +84,19 @@ class Agent:
 
     async def delete(self, request: CniRequest) -> None:
         """Unwires; what is not there is done."""
+        # the record may have gone with an earlier DEL that failed after it: then only the request knows the pod
+        pods = {ObjectKey(request.pod.namespace, request.pod.name)} if request.pod.name else set()
         try:
-            wired = [
-                record
+            pods |= {
+                ObjectKey(record.pod_namespace, record.pod_name)
                 for record in self._wiring.records()
                 if (record.container_id, record.ifname) == (request.container_id, request.ifname)
-            ]
+            }
             await self._wiring.unplug(request.container_id, request.ifname)
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot unwire the sandbox yet: {error}") from error
-        for record in wired:
-            self.controller.enqueue(ObjectKey(record.pod_namespace, record.pod_name))
+        for pod in pods:
+            self.controller.enqueue(pod)
 
     async def _wait_for_claim(self, request: CniRequest) -> KuryrPort:
         key = ObjectKey(request.pod.namespace, request.pod.name)
@@ -156,11 +158,12 @@ class Agent:
 
     async def _write_status(self, claim: KuryrPort, container: str) -> None:
         status = {"plugged": True, "sandbox": container, "policyGeneration": claim.spec.policy_generation}
-        patch = MergePatch({"metadata": {"uid": claim.metadata.uid}, "status": status})
-        name, namespace = claim.key.name, claim.key.namespace
+        name, namespace, uid = claim.key.name, claim.key.namespace, claim.metadata.uid
         try:
-            await self._client.patch(KuryrPort, name, patch, namespace=namespace, subresource="status")
-        except (kube.NotFound, kube.Conflict, kube.Invalid):
+            await self._client.patch(
+                KuryrPort, name, MergePatch({"status": status}), namespace=namespace, subresource="status", uid=uid
+            )
+        except (kube.NotFound, kube.Conflict):
             return  # gone, or another of that name: its own event comes
 
     def _sandboxes(self, claim: KuryrPort) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from kubeloop import (
     errors as kube,
 )
 from kuryr.model.ownership import PodUid
-from kuryr.model.pods import FINISHED, is_static
+from kuryr.model.pods import FINISHED, is_static, sandbox_uid
 from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrPort, KuryrPortPool, KuryrPortSpec
 from kuryr.openstack.errors import OpenStackError
 from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
@@ -118,7 +118,7 @@ class PortController:
         except OpenStackError as error:
             raise Retry(f"no port for the pod yet: {error}") from error
         pod = self._pods.store.get(key)
-        if pod is None or pod.metadata.deleting:
+        if pod is None or pod.metadata.deleting or sandbox_uid(pod) != uid:
             return  # it went while its port was made: its event brings the key again, and the port is free
         try:
             await self._client.create(_claim_of(pod, uid, pool, interface))

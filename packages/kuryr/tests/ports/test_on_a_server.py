@@ -1,0 +1,179 @@
+"""Controllers and a node's agent on a real API server; Neutron, kernel and Open vSwitch are fakes."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from kubeloop import (
+    Client,
+    Informer,
+    KubeObject,
+    MergePatch,
+    Namespace,
+    ObjectKey,
+    ObjectMeta,
+    Pod,
+    Resource,
+    open_runtime,
+)
+from kubeloop.testing import ControlPlane
+from kuryr.cli.controller import assemble
+from kuryr.daemon.agent import Agent
+from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, Command, PodArgs
+from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.wiring import Wiring
+from kuryr.model.configuration import Configuration, Pools
+from kuryr.model.ownership import ClusterId
+from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrPort
+from kuryr.openstack.neutron import Network, Neutron, Subnet
+from kuryr.openstack.placement import Placement
+
+from ..daemon.fakes import FakeKernel, FakeVswitch
+from ..pools.neutron_server import NeutronServer
+
+PLACEMENT = Placement(Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), ())
+
+
+class WholePod(KubeObject, frozen=True, kw_only=True):
+    """A pod as it is created: with containers."""
+
+    resource: ClassVar[Resource] = Pod.resource
+    spec: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class BusyKernel(FakeKernel):
+    """Refuses so many removals of links."""
+
+    busy = 0
+
+    async def detach(self, host_ifname: str) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise KernelError("the link is busy")
+        await super().detach(host_ifname)
+
+
+class Cluster:
+    """One node with its agent, and a namespace of the node's name."""
+
+    def __init__(self, client: Client, claims: Informer[KuryrPort], node: str) -> None:
+        self.client = client
+        self.claims = claims
+        self.node = self.namespace = node
+        self.neutron = NeutronServer()
+        self.kernel = BusyKernel("/run/netns/a")
+        self.agent = Agent(
+            client,
+            claims,
+            Wiring(self.kernel, FakeVswitch("br-int")),
+            is_connected=lambda: True,
+            add_timeout_s=20,
+            plug_timeout_s=5,
+        )
+
+    async def create_pod(self, name: str = "p") -> str:
+        spec = {"nodeName": self.node, "containers": [{"name": "c", "image": "i"}]}
+        pod = await self.client.create(WholePod(metadata=ObjectMeta(name=name, namespace=self.namespace), spec=spec))
+        return pod.metadata.uid
+
+    async def remove_pod(self, name: str = "p") -> None:
+        await self.client.delete(Pod, name, namespace=self.namespace, grace_period_s=0)
+
+    def request(self, command: Command, pod_uid: str, name: str = "p") -> CniRequest:
+        pod = PodArgs(namespace=self.namespace, name=name, uid=pod_uid)
+        return CniRequest(
+            command=command, cni_version="1.0.0", container_id="c1", netns="/run/netns/a", ifname="eth0", pod=pod
+        )
+
+    async def claim(self, condition: Callable[[KuryrPort | None], bool], name: str = "p") -> KuryrPort | None:
+        """The pod's claim once it satisfies the condition."""
+        async with asyncio.timeout(20):
+            return await self.claims.wait_for(ObjectKey(self.namespace, name), condition)
+
+
+@asynccontextmanager
+async def running(plane: ControlPlane) -> AsyncIterator[Cluster]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    async with open_runtime(plane.config(), name="kuryr", user_agent="kuryr-test/1") as runtime:
+        client = runtime.client
+        await client.create(Namespace(metadata=ObjectMeta(name=name)))
+        await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
+        await client.patch(KuryrNode, name, MergePatch({"status": {"hostID": name}}), subresource="status")
+        claims = runtime.informer(KuryrPort, field_selector=f"spec.node={name}")
+        cluster = Cluster(client, claims, name)
+        configuration = Configuration(pools=Pools(cool_down_s=0.1))
+        assemble(runtime, configuration, Neutron(cluster.neutron), ClusterId(name), PLACEMENT)
+        runtime.lead_with(cluster.agent.controller.run)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(runtime.run())
+            await claims.wait_synced()
+            yield cluster
+            task.cancel()
+
+
+def is_gone(claim: KuryrPort | None) -> bool:
+    return claim is None
+
+
+def is_deleting(claim: KuryrPort | None) -> bool:
+    return claim is None or claim.metadata.deleting
+
+
+async def test_a_pod_is_wired_with_a_neutron_port_and_both_go_with_it(control_plane: ControlPlane) -> None:
+    async with running(control_plane) as cluster:
+        uid = await cluster.create_pod()
+        result = await cluster.agent.add(cluster.request(Command.ADD, uid))
+        claim = await cluster.claim(lambda claim: claim is not None and claim.status.plugged)
+        assert claim is not None
+        assert claim.status.sandbox == "c1"
+        assert list(cluster.neutron.ports) == [claim.spec.interfaces[0].port_id]
+        assert result.ips[0].address == f"{claim.spec.interfaces[0].addresses[0].ip}/16"
+        await cluster.remove_pod()
+        await cluster.claim(is_deleting)
+        assert cluster.neutron.ports, "the sandbox may still use it"
+        await cluster.agent.delete(cluster.request(Command.DEL, uid))
+        await cluster.claim(is_gone)
+        assert cluster.kernel.links == {}
+
+
+async def test_a_claim_goes_although_a_first_del_failed_half_way(control_plane: ControlPlane) -> None:
+    async with running(control_plane) as cluster:
+        uid = await cluster.create_pod()
+        await cluster.agent.add(cluster.request(Command.ADD, uid))
+        await cluster.remove_pod()
+        await cluster.claim(is_deleting)
+        cluster.kernel.busy = 1
+        with pytest.raises(CniError) as refused:
+            await cluster.agent.delete(cluster.request(Command.DEL, uid))
+        assert refused.value.code is CniCode.TRY_AGAIN_LATER
+        await cluster.agent.delete(cluster.request(Command.DEL, uid))
+        await cluster.claim(is_gone)
+
+
+async def test_a_pod_made_again_while_its_port_was_made_gets_a_claim_of_its_own_at_once(
+    control_plane: ControlPlane,
+) -> None:
+    async with running(control_plane) as cluster:
+        claimed: list[str] = []
+        cluster.claims.add_handler(lambda change: claimed.append(change.object.spec.pod_uid))
+        cluster.neutron.creates_go_on.clear()
+        await cluster.create_pod()
+        async with asyncio.timeout(10):
+            await cluster.neutron.creating.wait()
+        await cluster.remove_pod()
+        second = await cluster.create_pod()
+        pods = Informer(cluster.client, Pod, namespace=cluster.namespace)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(pods.run())
+            await pods.wait_for(ObjectKey(cluster.namespace, "p"), lambda pod: pod is not None)
+            following.cancel()
+        cluster.neutron.creates_go_on.set()
+        await cluster.claim(lambda claim: claim is not None and claim.spec.pod_uid == second)
+        assert set(claimed) == {second}
+        await cluster.remove_pod()
+        await cluster.claim(is_gone)
