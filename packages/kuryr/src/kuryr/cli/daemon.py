@@ -1,5 +1,6 @@
 """`kuryr daemon`: wires the node's agent together."""
 
+import asyncio
 import logging
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from kuryr.cli.running import open_component
 from kuryr.daemon.agent import Agent
 from kuryr.daemon.cni.install import Installation, ensure_installed
 from kuryr.daemon.cni.server import CniServer
+from kuryr.daemon.kernel import KernelError
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.ovn import OvnController
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.reporting import NodeReporter
+from kuryr.daemon.vswitch import VswitchError
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.resources import KuryrPort
@@ -49,17 +52,30 @@ async def run_daemon(configuration: Configuration) -> None:
             reporter = NodeReporter(runtime.client, vswitch, kernel, ovn, node=node)
 
             async def clean_up() -> None:
-                await vswitch.wait_connected()
-                await wiring.sweep(lambda record: True)  # what a killed daemon left half-done
+                while True:
+                    await vswitch.wait_connected()
+                    try:
+                        await wiring.sweep(lambda record: True)  # what a killed daemon left half-done
+                        return
+                    except (VswitchError, KernelError) as error:
+                        log.warning("cannot clean up yet: cause=%s", error)
+                    await asyncio.sleep(1)
+
+            async def serve() -> None:
+                """From the start: DEL needs no API server, ADD waits. The switch stays until the last undo is done."""
+                async with asyncio.TaskGroup() as group:
+                    switch = group.create_task(vswitch.run())
+                    await server.run()
+                    switch.cancel()
 
             async def announce() -> None:
                 await server.wait_listening()
                 ensure_installed(installation)
                 log.info("daemon serves: node=%s socket=%s", node, options.socket)
 
-            runtime.run_with(vswitch.run)
+            runtime.run_with(serve)
             runtime.before_leading(clean_up)
-            for part in (agent.controller.run, reporter.run, server.run, announce):
+            for part in (agent.controller.run, reporter.run, announce):
                 runtime.lead_with(part)
             await runtime.run()
 
