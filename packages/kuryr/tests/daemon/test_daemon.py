@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -37,10 +36,11 @@ async def _ask(socket: str, command: str) -> dict[str, object]:
     request = {"command": command, "containerId": "c1", "ifname": "eth0", "config": {"cniVersion": "1.0.0"}}
     async with asyncio.timeout(20):
         while True:
-            with suppress(FileNotFoundError, ConnectionRefusedError):
+            try:
                 reader, writer = await asyncio.open_unix_connection(socket)
                 break
-            await asyncio.sleep(0.02)
+            except OSError:
+                await asyncio.sleep(0.02)  # it does not listen yet
         try:
             writer.write(json.dumps(request).encode() + b"\n")
             answer = await reader.readline()
@@ -57,6 +57,6 @@ async def test_del_is_done_by_a_daemon_that_was_started_while_the_api_server_was
         daemon = group.create_task(run_daemon(configuration))
         async with asyncio.timeout(10):
             while await _ask(configuration.daemon.socket, "DEL"):
-                await asyncio.sleep(0.05)  # OVSDB is not connected yet
+                pass  # OVSDB is not connected yet
         assert not (tmp_path / "net.d").exists(), "the node's network is not announced before the claims are known"
         daemon.cancel()
