@@ -35,11 +35,13 @@ def clouds(*names: str, **more: Any) -> dict[str, Any]:
     return {"clouds": {name: {"auth": {"auth_url": f"https://{name}/v3"}, **more} for name in names}}
 
 
-def test_the_cloud_that_is_named_is_taken_from_the_home(files: Files) -> None:
+def test_the_cloud_that_is_named_is_taken_from_the_home(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(files.home))
+    ca_file = files.write("ca.pem", "", folder=files.home)
     files.write("clouds.yaml", clouds("a", "b", region_name="r", interface="internalURL", cacert="~/ca.pem"))
     cloud = load_cloud("b", environ=files.environ)
     assert (cloud.name, cloud.auth["auth_url"], cloud.region) == ("b", "https://b/v3", "r")
-    assert (cloud.interface, cloud.ca_file) == ("internal", str(Path("~/ca.pem").expanduser()))
+    assert (cloud.interface, cloud.ca_file) == ("internal", str(ca_file))
 
 
 def test_the_working_folder_goes_before_the_home(files: Files) -> None:
@@ -129,6 +131,12 @@ def test_a_wrong_file_says_what_to_do(files: Files, content: Any, name: str, sai
     files.write("clouds.yaml", content)
     with pytest.raises(CloudConfigError, match=said):
         load_cloud(name, environ=files.environ)
+
+
+def test_a_ca_that_is_not_there_is_told_at_once(files: Files) -> None:
+    files.write("clouds.yaml", clouds("a", cacert="/nonexistent/ca.pem"))
+    with pytest.raises(CloudConfigError, match=r"cloud 'a': there is no cacert /nonexistent/ca.pem"):
+        load_cloud("a", environ=files.environ)
 
 
 def test_no_file_says_where_it_was_looked_for(files: Files) -> None:

@@ -129,6 +129,12 @@ def test_an_unknown_way_to_authenticate_is_an_error_of_the_configuration() -> No
         KeystoneToken(CloudServer().cloud(auth_type="by-magic"))
 
 
+def test_an_unknown_key_of_auth_is_an_error_of_the_configuration() -> None:
+    auth = {"auth_url": "http://127.0.0.1:1/v3", "user_name": "u"}
+    with pytest.raises(errors.CloudConfigError, match=r"cloud 'test': auth or auth_type: .*user_name"):
+        KeystoneToken(CloudServer().cloud(auth=auth))
+
+
 @pytest.fixture
 def free_port() -> int:
     with socket.socket() as one:

@@ -17,7 +17,7 @@ from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.reporting import NodeReporter
 from kuryr.daemon.vswitch import VswitchError
 from kuryr.daemon.wiring import Wiring
-from kuryr.model.configuration import Configuration, require
+from kuryr.model.configuration import Configuration, ConfigurationError, require
 from kuryr.model.resources import KuryrPort
 
 log = logging.getLogger(__name__)
@@ -65,12 +65,19 @@ async def run_daemon(configuration: Configuration) -> None:
                 """From the start: DEL needs no API server, ADD waits. The switch stays until the last undo is done."""
                 async with asyncio.TaskGroup() as group:
                     switch = group.create_task(vswitch.run())
-                    await server.run()
-                    switch.cancel()
+                    try:
+                        await server.run()
+                    except OSError as error:
+                        raise ConfigurationError(f"daemon.socket: cannot serve {options.socket}: {error}") from error
+                    finally:
+                        switch.cancel()
 
             async def announce() -> None:
                 await server.wait_listening()
-                ensure_installed(installation)
+                try:
+                    ensure_installed(installation)
+                except (OSError, ValueError) as error:
+                    raise ConfigurationError(f"daemon.cni_bin_dir, daemon.cni_conf_dir: {error}") from error
                 log.info("daemon serves: node=%s socket=%s", node, options.socket)
 
             runtime.run_with(serve)

@@ -4,18 +4,36 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
-from kubeloop import ApiError, ConfigError, crd_yaml, set_up_logging, until_signalled
+from kubeloop import (
+    ApiError,
+    ConfigError,
+    LeadershipLost,
+    ServingError,
+    crd_yaml,
+    set_up_logging,
+    until_signalled,
+)
 from kuryr.cli.controller import run_controller
 from kuryr.cli.daemon import run_daemon
+from kuryr.daemon.cni.server import SocketInUse
 from kuryr.lab.command_line import add_lab_commands
 from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
 from kuryr.model.resources import KINDS
 from kuryr.openstack.errors import CloudConfigError, OpenStackError
 
-_CLEAR = (ConfigurationError, ConfigError, CloudConfigError, OpenStackError, ApiError)
+_CLEAR = (
+    ConfigurationError,
+    ConfigError,
+    CloudConfigError,
+    OpenStackError,
+    ApiError,
+    ServingError,
+    SocketInUse,
+    LeadershipLost,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,12 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except _CLEAR as error:
         print(f"kuryr: {error}", file=sys.stderr)
     except ExceptionGroup as group:
-        known, unknown = group.split(_CLEAR)
-        if unknown is not None:
+        problems = list(_leaves(group))
+        if not all(isinstance(problem, _CLEAR) for problem in problems):
             raise
-        for problem in known.exceptions if known is not None else ():
+        for problem in problems:
             print(f"kuryr: {problem}", file=sys.stderr)
     return 1
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    """What went wrong in a task group, and in those within it."""
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _parser() -> argparse.ArgumentParser:

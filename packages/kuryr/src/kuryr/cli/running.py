@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 
 from kubeloop import ClusterConfig, Runtime, open_runtime
+from kuryr.model.configuration import ConfigurationError
 
 FIELD_MANAGER = "kuryr"
 
@@ -14,8 +15,12 @@ def user_agent(component: str) -> str:
 
 
 def open_component(component: str, cluster: ClusterConfig, http: str) -> AbstractAsyncContextManager[Runtime]:
-    """A runtime of ours. `http` is where it serves metrics and health: host:port, empty for not at all."""
+    """A runtime of ours. `http` is where it serves metrics and health: host:port, empty for not at all. Raises
+    `ConfigurationError`.
+    """
     host, _, port = http.rpartition(":")
+    if http and int(port) > 65535:
+        raise ConfigurationError(f"{component}.http: there is no port {port}: they end at 65535")
     return open_runtime(
         cluster,
         name=FIELD_MANAGER,

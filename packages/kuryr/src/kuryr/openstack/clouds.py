@@ -112,13 +112,16 @@ def _parse(name: str, cloud: dict[str, Any], path: Path) -> Cloud:
     verify = yaml.safe_load(str(cloud.get("verify", True)))
     if not isinstance(insecure, bool) or not isinstance(verify, bool):
         raise CloudConfigError(f"{path}: cloud {name!r}: verify and insecure are true or false")
+    ca_file = str(Path(cloud["cacert"]).expanduser()) if cloud.get("cacert") else ""
+    if ca_file and not Path(ca_file).is_file():
+        raise CloudConfigError(f"{path}: cloud {name!r}: there is no cacert {ca_file}")
     return Cloud(
         name=name,
         auth={str(key): str(value) for key, value in auth.items()},
         auth_type=str(cloud.get("auth_type") or "password"),
         region=str(cloud.get("region_name") or ""),
         interface=str(cloud.get("interface") or "public").removesuffix("URL"),
-        ca_file=str(Path(cloud["cacert"]).expanduser()) if cloud.get("cacert") else "",
+        ca_file=ca_file,
         verify=verify and not insecure,
         endpoint_overrides={
             key.removesuffix(_OVERRIDE).replace("_", "-"): str(value)

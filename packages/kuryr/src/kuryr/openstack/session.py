@@ -128,7 +128,7 @@ class KeystoneToken:
         options = {key.replace("-", "_"): value for key, value in cloud.auth.items()}
         try:
             self._auth: Any = loading.get_plugin_loader(cloud.auth_type).load_from_options(**options)
-        except keystone_errors.ClientException as error:
+        except (keystone_errors.ClientException, TypeError) as error:  # TypeError: a key that the plug-in has not
             raise errors.CloudConfigError(f"cloud {cloud.name!r}: auth or auth_type: {error}") from error
         self._session = keystone_session.Session(
             auth=self._auth, verify=(cloud.ca_file or True) if cloud.verify else False, timeout=30
