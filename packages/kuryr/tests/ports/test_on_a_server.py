@@ -36,8 +36,6 @@ from kuryr.openstack.placement import Placement
 from ..daemon.fakes import FakeKernel, FakeVswitch
 from ..pools.neutron_server import NeutronServer
 
-PLACEMENT = Placement(Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), ())
-
 
 class WholePod(KubeObject, frozen=True, kw_only=True):
     """A pod as it is created: with containers."""
@@ -96,18 +94,29 @@ class Cluster:
             return await self.claims.wait_for(ObjectKey(self.namespace, name), condition)
 
 
+async def report(client: Client, node: str, *, host_id: str) -> None:
+    await client.patch(KuryrNode, node, MergePatch({"status": {"hostID": host_id}}), subresource="status")
+
+
 @asynccontextmanager
-async def running(plane: ControlPlane) -> AsyncIterator[Cluster]:
-    name = f"t-{uuid.uuid4().hex[:8]}"
+async def running(
+    plane: ControlPlane, name: str = "", *, security_groups: tuple[str, ...] = ()
+) -> AsyncIterator[Cluster]:
+    """A new node that has reported, or one of before."""
     async with open_runtime(plane.config(), name="kuryr", user_agent="kuryr-test/1") as runtime:
         client = runtime.client
-        await client.create(Namespace(metadata=ObjectMeta(name=name)))
-        await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
-        await client.patch(KuryrNode, name, MergePatch({"status": {"hostID": name}}), subresource="status")
+        if not name:
+            name = f"t-{uuid.uuid4().hex[:8]}"
+            await client.create(Namespace(metadata=ObjectMeta(name=name)))
+            await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
+            await report(client, name, host_id=name)
         claims = runtime.informer(KuryrPort, field_selector=f"spec.node={name}")
         cluster = Cluster(client, claims, name)
         configuration = Configuration(pools=Pools(cool_down_s=0.1))
-        assemble(runtime, configuration, Neutron(cluster.neutron), ClusterId(name), PLACEMENT)
+        placement = Placement(
+            Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups
+        )
+        assemble(runtime, configuration, Neutron(cluster.neutron), ClusterId(name), placement)
         runtime.lead_with(cluster.agent.controller.run)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(runtime.run())
@@ -177,3 +186,33 @@ async def test_a_pod_made_again_while_its_port_was_made_gets_a_claim_of_its_own_
         assert set(claimed) == {second}
         await cluster.remove_pod()
         await cluster.claim(is_gone)
+
+
+@pytest.mark.parametrize("groups", ["a", "b", "c", "d"])
+async def test_a_new_pod_gets_a_port_with_the_security_groups_that_are_configured_now(
+    control_plane: ControlPlane, groups: str
+) -> None:
+    async with running(control_plane, security_groups=("old",)) as cluster:
+        await cluster.create_pod("before")
+        await cluster.claim(lambda claim: claim is not None, "before")
+    async with running(control_plane, cluster.node, security_groups=(groups,)) as cluster:
+        await cluster.create_pod("after")
+        await cluster.claim(lambda claim: claim is not None, "after")
+        assert [port["security_groups"] for port in cluster.neutron.ports.values()] == [[groups]]
+        await cluster.remove_pod("before")
+        await cluster.remove_pod("after")
+        await cluster.claim(is_gone, "before")
+        await cluster.claim(is_gone, "after")
+
+
+async def test_a_pod_of_a_node_that_has_not_reported_is_given_its_port_when_it_has(control_plane: ControlPlane) -> None:
+    async with running(control_plane) as cluster:
+        await cluster.create_pod("first")
+        await cluster.claim(lambda claim: claim is not None, "first")
+        await report(cluster.client, cluster.node, host_id="")
+        await cluster.create_pod("second")
+        await report(cluster.client, cluster.node, host_id="another")
+        await cluster.claim(lambda claim: claim is not None, "second")
+        for name in ("first", "second"):
+            await cluster.remove_pod(name)
+            await cluster.claim(is_gone, name)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from kubeloop import ApiError, Change, Client, Namespace, Pod, Runtime, load_config
+from kubeloop import ApiError, Change, Client, Namespace, ObjectKey, Pod, Runtime, load_config
 from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.ownership import ClusterId, PortId
@@ -15,8 +15,9 @@ from kuryr.openstack.placement import Placement, fetch_placement
 from kuryr.openstack.session import HttpExchange, KeystoneToken, Session
 from kuryr.pools.controller import PoolController
 from kuryr.pools.ledger import PortLedger
+from kuryr.pools.planner import desire_pool
 from kuryr.pools.source import PoolSource
-from kuryr.ports.controller import PortController, index_by_node
+from kuryr.ports.controller import PortController
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def assemble(
     """The controllers, their informers and the order in which they start."""
     pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
     nodes = runtime.informer(KuryrNode)
-    pools = runtime.informer(KuryrPortPool, indexers=index_by_node())
+    pools = runtime.informer(KuryrPortPool)
     claims = runtime.informer(
         KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
     )
@@ -67,6 +68,13 @@ def assemble(
         lambda port: bool(claims.store.by_index(_PORT_INDEX, port)), cool_down_s=configuration.pools.cool_down_s
     )
     source = PoolSource(neutron, ledger, cluster=cluster, placement=placement, node=nodes.store.get)
+
+    def pool_of(name: str) -> KuryrPortPool | None:
+        """By what is configured now: pools of an older configuration may be left, for the pods that they have."""
+        node = nodes.store.get(ObjectKey("", name))
+        desired = desire_pool(node, placement) if node is not None else None
+        return pools.store.get(desired.key) if desired is not None else None
+
     claims.add_handler(lambda change: _note_released(ledger, change))
     # claims first, then Neutron: a port is free only if no KuryrPort of before the list names it
     runtime.before_leading(lambda: _resync(source))
@@ -78,7 +86,9 @@ def assemble(
         source,
         pods=pods,
         claims=claims,
+        nodes=nodes,
         pools=pools,
+        pool_of=pool_of,
         workers=configuration.controller.workers,
         metrics=runtime.metrics,
     )

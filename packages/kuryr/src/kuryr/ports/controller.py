@@ -22,13 +22,11 @@ from kubeloop import (
 )
 from kuryr.model.ownership import PodUid
 from kuryr.model.pods import FINISHED, is_static, sandbox_uid
-from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrPort, KuryrPortPool, KuryrPortSpec
+from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrNode, KuryrPort, KuryrPortPool, KuryrPortSpec
 from kuryr.openstack.errors import OpenStackError
 from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
 
 log = logging.getLogger(__name__)
-
-NODE_INDEX = "node"
 
 
 class PortSource(Protocol):
@@ -53,15 +51,18 @@ class PortController:
         *,
         pods: Informer[Pod],
         claims: Informer[KuryrPort],
+        nodes: Informer[KuryrNode],
         pools: Informer[KuryrPortPool],
+        pool_of: Callable[[str], KuryrPortPool | None],
         workers: int,
         metrics: Metrics | None = None,
     ) -> None:
+        """`pool_of` gives the pool that pods of a node get ports of now, from the stores of `nodes` and `pools`."""
         self._client = client
         self._ports = ports
         self._pods = pods
         self._claims = claims
-        self._pools = pools
+        self._pool_of = pool_of
         self._reserved: dict[ObjectKey, set[PodUid]] = {}
         self._waiting: dict[str, set[ObjectKey]] = {}
         self.controller: Controller[ObjectKey] = Controller(
@@ -69,10 +70,11 @@ class PortController:
         )
         self.controller.watches(pods, lambda pod: (pod.key,), predicate=concerns_us)
         self.controller.watches(claims, lambda claim: (claim.key,), predicate=_is_news)
-        self.controller.watches(pools, self._waiting_for)
+        self.controller.watches(nodes, lambda node: self._waiting_for(node.metadata.name))
+        self.controller.watches(pools, lambda pool: self._waiting_for(pool.spec.node))
 
-    def _waiting_for(self, pool: KuryrPortPool) -> Iterable[ObjectKey]:
-        return self._waiting.pop(pool.spec.node, ())
+    def _waiting_for(self, node: str) -> Iterable[ObjectKey]:
+        return self._waiting.pop(node, ())
 
     async def _reconcile(self, key: ObjectKey) -> Result:
         pod = self._pods.store.get(key)
@@ -80,10 +82,6 @@ class PortController:
         for step in plan_claim(pod, self._claims.store.get(key), pool):
             await self._apply(key, step)
         return DONE
-
-    def _pool_of(self, node: str) -> KuryrPortPool | None:
-        pools = [pool for pool in self._pools.store.by_index(NODE_INDEX, node) if not pool.metadata.deleting]
-        return min(pools, key=lambda pool: pool.metadata.name) if pools else None
 
     async def _apply(self, key: ObjectKey, step: Step) -> None:
         match step:
@@ -160,8 +158,3 @@ def _is_news(change: Change[KuryrPort]) -> bool:
     if change.old is None or change.new is None:
         return True
     return change.old.metadata.deleting != change.new.metadata.deleting
-
-
-def index_by_node() -> dict[str, Callable[[KuryrPortPool], Iterable[str]]]:
-    """The index that the pools' informer needs."""
-    return {NODE_INDEX: lambda pool: (pool.spec.node,)}
