@@ -120,6 +120,7 @@ class _Series:
     tried_at: float = float("-inf")
     failures: int = 0
     planned: bool = False
+    counted: bool = False  # among the recorder's new ones while planned: the create may succeed meanwhile
 
 
 @dataclass(slots=True)
@@ -172,7 +173,7 @@ class EventRecorder:
         # each planned series once: when it is due, and its turn among those
         self._plan: list[tuple[float, int, _Series]] = []
         self._turns = itertools.count()
-        # of those planned, the ones that the server does not know
+        # of those planned, the ones that the server did not know then
         self._new = 0
         self._planned = asyncio.Event()
 
@@ -263,14 +264,15 @@ class EventRecorder:
     def _send_at(self, series: _Series, at: float) -> None:
         if not series.planned:
             series.planned = True
-            self._new += series.written == 0
+            series.counted = series.written == 0
+            self._new += series.counted
             heapq.heappush(self._plan, (at, next(self._turns), series))
             self._planned.set()
 
     def _take(self) -> _Series:
         _, _, series = heapq.heappop(self._plan)
         series.planned = False
-        self._new -= series.written == 0
+        self._new -= series.counted
         return series
 
     async def _next(self) -> _Series:

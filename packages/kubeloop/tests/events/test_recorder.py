@@ -117,6 +117,20 @@ def test_the_last_count_is_written_without_another_event() -> None:
     scenario(steps)
 
 
+def test_repeats_while_an_event_is_being_sent_do_not_fill_the_queue() -> None:
+    async def steps(bench: Bench) -> None:
+        for number in range(3):
+            obj = widget(f"w{number}", 1)
+            bench.failed(obj)
+            await asyncio.sleep(0.0005)  # the create is on its way
+            bench.failed(obj)
+            await asyncio.sleep(61)
+
+    bench = scenario(steps, queue_size=1)
+    assert bench.dropped("queue_full") == 0
+    assert bench.counts == [2, 2, 2]
+
+
 def test_what_happens_while_an_event_is_being_sent_is_counted() -> None:
     async def steps(bench: Bench) -> None:
         bench.failed()
