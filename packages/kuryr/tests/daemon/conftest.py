@@ -47,7 +47,7 @@ def make_netns() -> Iterator[Callable[[], str]]:
     names: list[str] = []
 
     def make() -> str:
-        name = f"kuryr-test-{os.getpid()}-{next(numbers)}"
+        name = f"test-kuryr-{os.getpid()}-{next(numbers)}"  # not kuryr-*: those are the lab's, and go with it
         run("ip", "netns", "add", name)
         names.append(name)
         return f"/run/netns/{name}"

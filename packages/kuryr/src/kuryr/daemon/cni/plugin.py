@@ -16,7 +16,8 @@ from _socket import socket as Socket  # noqa: N812
 SUPPORTED_VERSIONS = ("1.0.0", "1.1.0")
 
 CONNECT_TIMEOUT_S = 5.0
-# Longer than the daemon takes at most, shorter than kubelet's patience (runtimeRequestTimeout, 2 min).
+# Longer than the daemon's waits as a rule (90 s for the claim, then milliseconds; 30 s more where OVN does not answer),
+# shorter than kubelet's patience (runtimeRequestTimeout, 2 min).
 ANSWER_TIMEOUT_S = {"ADD": 110.0, "DEL": 50.0}
 OTHER_TIMEOUT_S = 30.0
 
