@@ -42,7 +42,7 @@ def wire(**changes: Any) -> bytes:
 def test_a_complete_addition_is_understood() -> None:
     request = parse_request(wire())
     assert (request.command, request.container_id, request.ifname) == (Command.ADD, "c0", "eth0")
-    assert request.pod == PodArgs(namespace="default", name="web-0", uid="uid-1", infra_container_id="c0")
+    assert request.pod == PodArgs(namespace="default", name="web-0", uid="uid-1")
     assert request.cni_version == "1.0.0"
 
 

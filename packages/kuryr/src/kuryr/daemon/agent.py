@@ -134,7 +134,7 @@ class Agent:
             )
         except PortInUse as error:
             raise CniError(
-                CniCode.TRY_AGAIN_LATER, str(error), "the controller will give the pod another port"
+                CniCode.TRY_AGAIN_LATER, str(error), "the pod waits until the other's sandbox is gone"
             ) from error
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot wire pod {claim.key}: {error!r}") from error

@@ -8,7 +8,7 @@ record, and never read back: `iface-id` may be taken from an old attempt while i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kuryr.daemon.sandbox import InterfaceSpec, Sandbox, host_ifname
+from kuryr.daemon.sandbox import InterfaceSpec, Sandbox
 
 IFACE_ID = "iface-id"
 OVN_INSTALLED = "ovn-installed"
@@ -38,10 +38,6 @@ class SandboxRecord:
     pod_uid: str
     port_id: str
     mac_address: str
-
-    @property
-    def host_ifname(self) -> str:
-        return host_ifname(self.container_id, self.ifname)
 
 
 def record_of(sandbox: Sandbox, interface: InterfaceSpec) -> SandboxRecord:

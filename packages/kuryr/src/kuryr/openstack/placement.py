@@ -37,7 +37,8 @@ async def fetch_placement(neutron: Neutron, options: NeutronNetwork) -> Placemen
     """Looks the configured names up. Raises `NotFound`, and `CloudConfigError` for a network that cannot hold pods."""
     network = await neutron.fetch_network(require(options.network, "neutron.network"))
     by_family: dict[int, Subnet] = {}
-    for subnet in await neutron.fetch_subnets(network.id):
+    # by id: Neutron promises no order, and pools made with another subnet would be other pools after each start
+    for subnet in sorted(await neutron.fetch_subnets(network.id), key=lambda subnet: subnet.id):
         by_family.setdefault(subnet.ip_version, subnet)
     if not by_family:
         raise CloudConfigError(f"network {network.name} has no subnet: pods would get no address")

@@ -77,7 +77,6 @@ class PodArgs(_Wire, frozen=True, kw_only=True):
     namespace: str = ""
     name: str = ""
     uid: str = ""
-    infra_container_id: str = ""
 
 
 class CniRequest(_Wire, frozen=True, kw_only=True):
@@ -186,7 +185,6 @@ def parse_args(args: str) -> PodArgs:
         namespace=values.get("K8S_POD_NAMESPACE", ""),
         name=values.get("K8S_POD_NAME", ""),
         uid=values.get("K8S_POD_UID", ""),
-        infra_container_id=values.get("K8S_POD_INFRA_CONTAINER_ID", ""),
     )
 
 
