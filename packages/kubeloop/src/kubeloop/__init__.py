@@ -52,6 +52,7 @@ from kubeloop.model.core import ConfigMap, Namespace, Node, Pod, PodSpec, PodSta
 from kubeloop.model.crd import PrinterColumn, Scale, crd_yaml, custom_resource_definition
 from kubeloop.runtime import LeaseName, Part, Runtime, open_runtime, until_signalled
 from kubeloop.serving import Serving, ServingError
+from kubeloop.tracing import OpenTelemetryTracer, Span, Tracer
 
 __all__ = [
     "DONE",
@@ -95,6 +96,7 @@ __all__ = [
     "ObjectKey",
     "ObjectMeta",
     "ObjectReference",
+    "OpenTelemetryTracer",
     "OwnerReference",
     "Part",
     "Pod",
@@ -112,9 +114,11 @@ __all__ = [
     "Scale",
     "Serving",
     "ServingError",
+    "Span",
     "Store",
     "Terminal",
     "Throttled",
+    "Tracer",
     "Transport",
     "Unauthorized",
     "Unavailable",

@@ -1,6 +1,6 @@
 """Spans: one a reconcile, and within it whatever asks for one with `span`, such as the client for its requests.
 
-OpenTelemetry is optional. The default tracer makes nothing and costs a context variable's look-up; the adapter imports
+OpenTelemetry is optional. Without a tracer a span costs a context variable's look-up; the adapter imports
 opentelemetry-api only when it is made. The tracer in force is carried by the context, so two runtimes in one process
 may trace apart, and nobody passes a tracer through.
 """
@@ -56,20 +56,14 @@ class _NoSpan:
 NO_SPAN = _NoSpan()
 
 
-class NoTracer:
-    """Makes nothing."""
-
-    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
-        return NO_SPAN
-
-
-tracer: ContextVar[Tracer] = ContextVar("kubeloop_tracer", default=NoTracer())  # noqa: B039 - without state
+tracer: ContextVar[Tracer | None] = ContextVar("kubeloop_tracer", default=None)
 """In force here: set it in the task that starts the others, which inherit it."""
 
 
 def span(name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
     """A span by the context's tracer. Without one: well under a microsecond."""
-    return tracer.get().span(name, **attributes)
+    current = tracer.get()
+    return NO_SPAN if current is None else current.span(name, **attributes)
 
 
 class OpenTelemetryTracer:
@@ -85,6 +79,7 @@ class OpenTelemetryTracer:
 
     @contextmanager
     def span(self, name: str, **attributes: Attribute) -> Iterator[Span]:
+        """See `Tracer.span`."""
         with self._tracer.start_as_current_span(name, attributes=attributes) as made:
             yield _OpenTelemetrySpan(made, self)
 

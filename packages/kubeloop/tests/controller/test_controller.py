@@ -515,9 +515,8 @@ async def test_each_reconcile_is_a_span_and_what_it_asks_for_is_within_it() -> N
             if key == B:
                 raise errors.Conflict("changed")
 
-    controller = Controller(
-        "c", Script(act), workers=1, tracer=tracing.OpenTelemetryTracer(provider), back_off=BackOff(99, 99)
-    )
+    tracing.tracer.set(tracing.OpenTelemetryTracer(provider))
+    controller = Controller("c", Script(act), workers=1, back_off=BackOff(99, 99))
     async with running(controller):
         controller.enqueue(A)
         controller.enqueue(B)

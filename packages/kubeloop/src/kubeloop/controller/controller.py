@@ -90,7 +90,6 @@ class Controller(Generic[K]):
         retry_limit: RetryLimit = RetryLimit(),  # noqa: B008 - frozen
         resync_s: float | None = None,
         metrics: Metrics | None = None,
-        tracer: tracing.Tracer | None = None,
         new_id: Callable[[], str] = lambda: f"{random.getrandbits(32):08x}",
     ) -> None:
         """`name` must be unique in one `Metrics`. With `resync_s` every key that the stores give is queued anew that
@@ -103,7 +102,6 @@ class Controller(Generic[K]):
         self._stop_grace_s = stop_grace_s
         self._back_off = back_off
         self._resync_s = resync_s
-        self._tracer = tracer
         self._new_id = new_id
         metrics = metrics if metrics is not None else Metrics()
         self._queue: WorkQueue[K] = WorkQueue(back_off, retry_limit=retry_limit, name=name, metrics=metrics)
@@ -235,15 +233,12 @@ class Controller(Generic[K]):
         noted = writes.noted.set(written)
         named = reconciling.set(Reconciling(self.name, key, self._new_id()))
         try:
-            if self._tracer is None:
+            tracer = tracing.tracer.get()
+            if tracer is None:
                 await self._judge(key, tracing.NO_SPAN)
             else:
-                traced = tracing.tracer.set(self._tracer)
-                try:
-                    with self._tracer.span("reconcile", controller=self.name, key=str(key)) as span:
-                        await self._judge(key, span)
-                finally:
-                    tracing.tracer.reset(traced)
+                with tracer.span("reconcile", controller=self.name, key=str(key)) as span:
+                    await self._judge(key, span)
             unseen = self._unseen(written) if written and not self._queue.closing else {}
             if not unseen:
                 return False
