@@ -90,11 +90,13 @@ class Daemon(_Section, frozen=True, kw_only=True):
         "/run/ovn"
     )
     integration_bridge: Annotated[str, Meta(min_length=1, description="bridge that ovn-controller programs")] = "br-int"
-    cni_conf_dir: Annotated[str, Meta(pattern="^/", description="where the runtime looks for networks")] = (
-        "/etc/cni/net.d"
-    )
+    cni_conf_dir: Annotated[
+        str, Meta(pattern="^/", description="where the runtime looks for network configurations")
+    ] = "/etc/cni/net.d"
     cni_bin_dir: Annotated[str, Meta(pattern="^/", description="where the runtime looks for plug-ins")] = "/opt/cni/bin"
-    add_timeout_s: Annotated[Seconds, Meta(description="how long an ADD waits for the pod's KuryrPort")] = 90.0
+    add_timeout_s: Annotated[
+        Seconds, Meta(description="how long an ADD waits for the pod's KuryrPort; the plug-in waits 110 s in all")
+    ] = 90.0
     plug_timeout_s: Annotated[Seconds, Meta(description="how long an ADD waits for OVN to install its flows")] = 30.0
     http: Http = ""
 
@@ -109,7 +111,9 @@ class Log(_Section, frozen=True, kw_only=True):
 class Configuration(_Section, frozen=True, kw_only=True):
     """The whole file."""
 
-    cluster_id: Annotated[str, Meta(max_length=64, description="empty: the UID of the namespace kube-system")] = ""
+    cluster_id: Annotated[
+        str, Meta(max_length=64, description="marks this cluster's ports in Neutron; empty: the UID of kube-system")
+    ] = ""
     kubernetes: Kubernetes = Kubernetes()
     openstack: OpenStack = OpenStack()
     neutron: NeutronNetwork = NeutronNetwork()
@@ -268,7 +272,10 @@ def require(value: str, key: str) -> str:
 
 def render_defaults() -> str:
     """The default configuration as a YAML file with every key explained."""
-    lines = ["# Kuryr's configuration: every key with its default."]
+    lines = [
+        "# Kuryr's configuration: every key with its default. Times are in seconds.",
+        "# Environment variables override it: KURYR_NEUTRON__NETWORK sets network of neutron.",
+    ]
     for field in msgspec.structs.fields(Configuration):
         info = inspect.type_info(field.type)
         if isinstance(info, inspect.StructType):
