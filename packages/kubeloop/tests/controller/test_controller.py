@@ -449,6 +449,51 @@ class Fatal(BaseException):
 
 
 @virtual_time
+async def test_a_worker_that_is_cancelled_alone_ends_the_controller_loudly() -> None:
+    async def act(key: ObjectKey) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    controller = Controller("c", Script(act), workers=2, resync_s=100)
+    controller.enqueue(A)
+    with pytest.raises(BaseExceptionGroup) as raised:
+        await asyncio.wait_for(controller.run(), 10)
+    assert "worker of controller c was cancelled" in str(raised.value.exceptions[0])
+
+
+@virtual_time
+async def test_a_reconcile_that_returns_none_has_failed_and_the_worker_goes_on() -> None:
+    calls: list[ObjectKey] = []
+
+    async def forgetful(key: ObjectKey) -> Result:
+        calls.append(key)
+        return None if key == A else DONE  # type: ignore[return-value]
+
+    controller = Controller("c", forgetful, workers=1, back_off=BackOff(99, 99))
+    async with running(controller):
+        controller.enqueue(A)
+        controller.enqueue(B)
+        await settled()
+        assert calls == [A, B]
+
+
+@virtual_time
+async def test_a_mapper_that_fails_on_one_object_keeps_no_other_from_its_resync() -> None:
+    def mapper(obj: Widget) -> list[ObjectKey]:
+        if obj.metadata.name == "a":
+            raise ValueError("poisoned")
+        return [obj.key]
+
+    script, mirror = Script(), Mirror()
+    mirror.store.replace([widget("a", 1), widget("b", 1)])
+    async with running(Controller("c", script, resync_s=100).watches(mirror, mapper)):
+        await passed(120)
+        assert script.calls == [B]
+
+
+@virtual_time
 async def test_a_worker_that_dies_ends_the_controller_loudly() -> None:
     async def act(key: ObjectKey) -> None:
         if key == A:

@@ -105,3 +105,31 @@ async def test_a_write_that_never_shows_is_read_live_and_the_key_goes_on() -> No
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+@virtual_time
+async def test_what_was_created_and_deleted_at_once_is_not_seen_alive() -> None:
+    seen: list[bool] = []
+    informers: list[Informer[Widget]] = []
+
+    async def reconcile(key: ObjectKey) -> Result:
+        if key == B:
+            return DONE
+        seen.append(informers[0].store.get(B) is not None)
+        if len(seen) == 1:
+            note(Write(kind=Widget, key=B, uid="uid-b", version="20"))
+            note(Write(kind=Widget, key=B, uid="uid-b", version="", deleted=True))
+        return DONE
+
+    async with running(reconcile) as (controller, informer):
+        informers.append(informer)
+        controller.enqueue(A)
+        await settled()
+        controller.enqueue(A)  # it must wait until the informer has seen B come and go
+        await settled()
+        informer.changed(widget("b", 20), "20")
+        await settled()
+        assert seen == [False]
+        informer.deleted(B, widget("b", 21), "21")
+        await settled()
+        assert seen == [False, False]

@@ -169,7 +169,7 @@ class Controller(Generic[K]):
 
         informer.add_handler(handle)
         self._barriers.append(informer.wait_synced)
-        self._keys.append(lambda: (key for obj in informer.store.list() for key in mapper(obj)))
+        self._keys.append(lambda: _keys_of(informer, mapper))
         self._informers.setdefault(informer.kind.resource, []).append(informer)
         return self
 
@@ -194,7 +194,10 @@ class Controller(Generic[K]):
             if self._resync_s is not None:
                 group.create_task(self._resync(self._resync_s), name=f"{self.name}-resync")
             try:
-                await asyncio.wait(workers)  # until cancelled, by the caller or by the group
+                # until cancelled: by the caller, or by the group when a worker fails
+                await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+                self._queue.close()
+                raise RuntimeError(f"a worker of controller {self.name} was cancelled")  # the group would not mind
             except asyncio.CancelledError:
                 self._queue.close()
                 await asyncio.wait(workers, timeout=self._stop_grace_s)
@@ -255,7 +258,7 @@ class Controller(Generic[K]):
         deadline = asyncio.timeout(self._deadline_s)
         try:
             async with deadline:
-                result = await self._reconcile(key)
+                again_s = (await self._reconcile(key)).requeue_after_s  # one that returns None has failed
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -268,9 +271,9 @@ class Controller(Generic[K]):
         else:
             self._queue.forget(key)
             outcome = "success"
-            if result.requeue_after_s is not None:
+            if again_s is not None:
                 outcome = "requeue_after"
-                self._queue.add_after(key, result.requeue_after_s, self._queue.priority_of(key))
+                self._queue.add_after(key, again_s, self._queue.priority_of(key))
         self._seconds.observe(now() - began)
         self._results[outcome].inc()
         span.set("result", outcome)
@@ -299,19 +302,25 @@ class Controller(Generic[K]):
         )
         return "error"
 
-    def _unseen(self, written: list[Write]) -> dict[tuple[Watched[Any], ObjectKey], Write]:
-        # of many writes of one object only the last counts: its informer passes the others on the way
-        return {
-            (informer, write.key): write
-            for write in written
-            for informer in self._informers.get(write.kind.resource, ())
-        }
+    def _unseen(self, written: list[Write]) -> dict[tuple[Watched[Any], ObjectKey], list[Write]]:
+        unseen: dict[tuple[Watched[Any], ObjectKey], list[Write]] = {}
+        for write in written:
+            for informer in self._informers.get(write.kind.resource, ()):
+                of_one = unseen.setdefault((informer, write.key), [])
+                if of_one and of_one[-1].deleted == write.deleted:
+                    of_one.pop()  # its informer passes it on the way; not so an absence before what was created shows
+                of_one.append(write)
+        return unseen
 
-    async def _settle(self, key: K, unseen: dict[tuple[Watched[Any], ObjectKey], Write]) -> None:
+    async def _settle(self, key: K, unseen: dict[tuple[Watched[Any], ObjectKey], list[Write]]) -> None:
         async with asyncio.TaskGroup() as group:
-            for (informer, _), write in unseen.items():
-                group.create_task(self._catch_up(informer, write))
+            for (informer, _), of_one in unseen.items():
+                group.create_task(self._catch_up_all(informer, of_one))
         self._queue.done(key)
+
+    async def _catch_up_all(self, informer: Watched[Any], of_one: list[Write]) -> None:
+        for write in of_one:
+            await self._catch_up(informer, write)
 
     async def _catch_up(self, informer: Watched[Any], write: Write) -> None:
         failures = 0
@@ -330,6 +339,17 @@ class Controller(Generic[K]):
                     exc_info=None if isinstance(error, ApiError | TimeoutError) else error,
                 )
                 await asyncio.sleep(delay_s)
+
+
+def _keys_of(informer: Watched[T], mapper: Callable[[T], Iterable[K]]) -> Iterable[K]:
+    """What a resync queues; an object on which the mapper fails is logged and passed over, as in a handler."""
+    for obj in informer.store.list():
+        try:
+            keys = tuple(mapper(obj))
+        except Exception:
+            log.exception("mapper failed", extra={"kind": informer.kind.__name__, "object": obj.key})
+            continue
+        yield from keys
 
 
 def _alone(error: BaseException) -> BaseException:
