@@ -19,6 +19,7 @@ from kubeloop import (
     ObjectMeta,
     Pod,
     Resource,
+    connect,
     open_runtime,
 )
 from kubeloop.testing import ControlPlane
@@ -29,10 +30,11 @@ from kuryr.daemon.kernel import KernelError
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.configuration import Configuration, Pools
 from kuryr.model.ownership import ClusterId
-from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrPort
+from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrPort, KuryrPortPool
 from kuryr.openstack.neutron import Network, Neutron, Subnet
 from kuryr.openstack.placement import Placement
 
+from ..conftest import acting_as, refusals
 from ..daemon.fakes import FakeKernel, FakeVswitch
 from ..pools.neutron_server import NeutronServer
 
@@ -57,16 +59,16 @@ class BusyKernel(FakeKernel):
 
 
 class Cluster:
-    """One node with its agent, and a namespace of the node's name."""
+    """One node with its agent, and a namespace of the node's name. `client` may all, `agents` what it must."""
 
-    def __init__(self, client: Client, claims: Informer[KuryrPort], node: str) -> None:
+    def __init__(self, client: Client, agents: Client, claims: Informer[KuryrPort], node: str) -> None:
         self.client = client
         self.claims = claims
         self.node = self.namespace = node
         self.neutron = NeutronServer()
         self.kernel = BusyKernel("/run/netns/a")
         self.agent = Agent(
-            client,
+            agents,
             claims,
             Wiring(self.kernel, FakeVswitch("br-int")),
             is_connected=lambda: True,
@@ -102,27 +104,32 @@ async def report(client: Client, node: str, *, host_id: str) -> None:
 async def running(
     plane: ControlPlane, name: str = "", *, security_groups: tuple[str, ...] = ()
 ) -> AsyncIterator[Cluster]:
-    """A new node that has reported, or one of before."""
-    async with open_runtime(plane.config(), name="kuryr", user_agent="kuryr-test/1") as runtime:
-        client = runtime.client
+    """A new node that has reported, or one of before. Controllers and agent have the rights of deploy/rbac.yaml."""
+    async with (
+        connect(plane.config(), user_agent="test/1", field_manager="test") as client,
+        open_runtime(acting_as(plane, "kuryr-controller"), name="kuryr") as controller,
+        open_runtime(acting_as(plane, "kuryr-daemon"), name="kuryr") as daemon,
+    ):
         if not name:
             name = f"t-{uuid.uuid4().hex[:8]}"
             await client.create(Namespace(metadata=ObjectMeta(name=name)))
             await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
             await report(client, name, host_id=name)
-        claims = runtime.informer(KuryrPort, field_selector=f"spec.node={name}")
-        cluster = Cluster(client, claims, name)
+        claims = daemon.informer(KuryrPort, field_selector=f"spec.node={name}")
+        cluster = Cluster(client, daemon.client, claims, name)
         configuration = Configuration(pools=Pools(cool_down_s=0.1))
         placement = Placement(
             Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups
         )
-        assemble(runtime, configuration, Neutron(cluster.neutron), ClusterId(name), placement)
-        runtime.lead_with(cluster.agent.controller.run)
+        assemble(controller, configuration, Neutron(cluster.neutron), ClusterId(name), placement)
+        daemon.lead_with(cluster.agent.controller.run)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(runtime.run())
+            tasks = [group.create_task(one.run()) for one in (controller, daemon)]
             await claims.wait_synced()
             yield cluster
-            task.cancel()
+            for task in tasks:
+                task.cancel()
+        assert not refusals(plane)
 
 
 def is_gone(claim: KuryrPort | None) -> bool:
@@ -140,6 +147,13 @@ async def test_a_pod_is_wired_with_a_neutron_port_and_both_go_with_it(control_pl
         claim = await cluster.claim(lambda claim: claim is not None and claim.status.plugged)
         assert claim is not None
         assert claim.status.sandbox == "c1"
+        pools = Informer(cluster.client, KuryrPortPool)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            following = group.create_task(pools.run())
+            await pools.wait_for(
+                ObjectKey("", claim.spec.pool), lambda pool: pool is not None and pool.status.in_use == 1
+            )
+            following.cancel()
         assert list(cluster.neutron.ports) == [claim.spec.interfaces[0].port_id]
         assert result.ips[0].address == f"{claim.spec.interfaces[0].addresses[0].ip}/16"
         await cluster.remove_pod()
