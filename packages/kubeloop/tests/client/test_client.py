@@ -39,7 +39,7 @@ class Script:
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return Response(200, json.dumps(answer).encode())
+        return Response(200, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
     @asynccontextmanager
     async def stream(
@@ -268,6 +268,22 @@ async def test_a_subresource_of_another_kind_is_decoded_as_that_and_never_noted(
     with pytest.raises(errors.DecodeError):
         await client.get_subresource(Widget, "w", "scale", _Scale)
     assert record == []
+
+
+async def test_an_answer_that_is_no_json_is_a_decode_error_from_every_call(record: list[Write]) -> None:
+    html = b"<html>a proxy's page</html>"
+    client = Client(Script(*[html] * 5))
+    calls = [
+        client.get(Widget, "w", namespace="n"),
+        client.list(Widget),
+        client.create(_widget()),
+        client.get_subresource(Widget, "w", "scale", _Scale),
+        client.delete(Widget, "w", namespace="n"),
+    ]
+    for call in calls:
+        with pytest.raises(errors.DecodeError):
+            await call
+    assert [(write.key, write.deleted) for write in record] == [(KEY, True)]
 
 
 def _page(name: str, continue_: str = "") -> dict[str, Any]:

@@ -371,6 +371,8 @@ class Client:
         if not dry_run:
             answered = (answer.details and answer.details.uid) or "" if isinstance(answer, Answer) else ""
             note(Write(kind, ObjectKey(namespace, name), answered or uid, "", deleted=True))
+        if isinstance(answer, msgspec.DecodeError):
+            raise errors.DecodeError(f"delete of {kind.resource.kind} {name}: {answer}", status=response.status)
         return None
 
     async def delete_collection(
@@ -417,7 +419,7 @@ class Client:
     def _written(self, kind: type[T], response: Response, dry_run: bool, *, deleted: bool = False) -> T:
         """The object that a write answered with, noted even when it does not decode: it was written."""
         obj = decode_object(kind, response.body)
-        if not dry_run:
+        if not dry_run and obj.key.name:  # an answer that does not even name it shows in no store
             note(_write(kind, obj, deleted=deleted))
         if isinstance(obj, Undecodable):
             raise errors.DecodeError(
@@ -434,7 +436,7 @@ class Client:
 
     def _decode_answer(self, of: type[S], response: Response) -> S:
         answer = decode_struct(of, response.body)
-        if isinstance(answer, msgspec.ValidationError):
+        if isinstance(answer, msgspec.DecodeError):
             raise errors.DecodeError(f"{of.__name__}: {answer}", status=response.status) from answer
         return answer
 

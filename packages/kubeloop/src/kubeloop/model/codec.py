@@ -114,21 +114,25 @@ def decode_page(kind: type[T], body: bytes) -> ListPage[T]:
 def decode_object(kind: type[T], body: bytes | memoryview) -> T | Undecodable:
     """Decodes one object, nulls taken for absent."""
     obj = decode_struct(kind, body)
-    return _undecodable(body, str(obj)) if isinstance(obj, msgspec.ValidationError) else obj
+    return _undecodable(body, str(obj)) if isinstance(obj, msgspec.DecodeError) else obj
 
 
-def decode_struct(of: type[V], body: bytes | memoryview) -> V | msgspec.ValidationError:
-    """Decodes JSON, nulls taken for absent; what does not fit gives the error, as it is no exception in a list."""
+def decode_struct(of: type[V], body: bytes | memoryview) -> V | msgspec.DecodeError:
+    """Decodes JSON, nulls taken for absent; what does not fit, or is no JSON (a proxy's page), gives the error, as it
+    is no exception in a list.
+    """
     found: V
     try:
         found = decoder(of).decode(body)
     except msgspec.ValidationError:
         pass
+    except msgspec.DecodeError as error:
+        return error
     else:
         return found
     try:
         found = decoder(of).decode(msgspec.json.encode(without_nulls(msgspec.json.decode(body), of)))
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         return error
     return found
 
@@ -136,7 +140,7 @@ def decode_struct(of: type[V], body: bytes | memoryview) -> V | msgspec.Validati
 def _undecodable(body: bytes | memoryview, problem: str) -> Undecodable:
     try:
         meta = decoder(PartialObject).decode(body).metadata
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         meta = PartialMeta()
     return Undecodable(ObjectKey(meta.namespace or "", meta.name), meta.uid or "", meta.resource_version or "", problem)
 
