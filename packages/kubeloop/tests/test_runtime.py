@@ -210,6 +210,25 @@ async def test_sigterm_ends_a_runtime_in_order_and_without_an_error(control_plan
     assert order == ["up", "down"]
 
 
+async def test_a_cancellation_after_a_signal_is_not_swallowed() -> None:
+    stopping = asyncio.Event()
+
+    async def slow_to_stop() -> None:
+        try:
+            await for_ever()
+        finally:
+            stopping.set()
+            await for_ever()
+
+    task = asyncio.create_task(k.until_signalled(slow_to_stop()))
+    await asyncio.sleep(0.01)
+    signal.raise_signal(signal.SIGTERM)
+    await stopping.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_reconciles_requests_are_spans_within_its_own(control_plane: ControlPlane) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

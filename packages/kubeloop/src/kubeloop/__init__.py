@@ -30,7 +30,7 @@ from kubeloop.client.transport import HttpTransport, Request, Response, Transpor
 from kubeloop.controller import predicates
 from kubeloop.controller.controller import DONE, Controller, Result, Retry, Terminal
 from kubeloop.controller.finalizers import add_finalizer, remove_finalizer
-from kubeloop.controller.work_queue import Priority, QueueClosed, WorkQueue
+from kubeloop.controller.work_queue import Priority, QueueClosed, RetryLimit, WorkQueue
 from kubeloop.events import EventRecorder, ObjectReference
 from kubeloop.informer.informer import Informer
 from kubeloop.informer.store import Change, Indexer, Store
@@ -52,7 +52,7 @@ from kubeloop.model.core import ConfigMap, Namespace, Node, Pod, PodSpec, PodSta
 from kubeloop.model.crd import PrinterColumn, Scale, crd_yaml, custom_resource_definition
 from kubeloop.runtime import LeaseName, Part, Runtime, open_runtime, until_signalled
 from kubeloop.serving import Serving, ServingError
-from kubeloop.tracing import OpenTelemetryTracer, Span, Tracer
+from kubeloop.tracing import OpenTelemetryTracer, Span, Tracer, span
 
 __all__ = [
     "DONE",
@@ -110,6 +110,7 @@ __all__ = [
     "Response",
     "Result",
     "Retry",
+    "RetryLimit",
     "Runtime",
     "Scale",
     "Serving",
@@ -144,5 +145,6 @@ __all__ = [
     "remove_finalizer",
     "set_condition",
     "set_up_logging",
+    "span",
     "until_signalled",
 ]

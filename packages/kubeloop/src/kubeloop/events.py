@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import ClassVar, Literal
 
@@ -31,6 +30,7 @@ from kubeloop.client.back_off import BackOff
 from kubeloop.client.client import Client, MergePatch
 from kubeloop.metrics import Metrics
 from kubeloop.model.base import KubeObject, KubeStruct, ObjectMeta, Resource
+from kubeloop.model.times import micro_time_now
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class EventRecorder:
         series = self._series.pop(key, None)
         if series is not None and now - series.seen_at < _SERIES_END_S:
             series.count += 1
-            series.seen_at, series.seen_time = now, _micro_time()
+            series.seen_at, series.seen_time = now, micro_time_now()
             self._send_at(series, max(now, series.tried_at + _SERIES_WRITE_S))
         elif self._new >= self._queue_size:
             self._drop("queue_full", key)
@@ -208,7 +208,7 @@ class EventRecorder:
             self._drop("rate_limited", key)
             return
         else:
-            series = _Series(self._first(key, note), now, _micro_time())
+            series = _Series(self._first(key, note), now, micro_time_now())
             self._send_at(series, now)
         self._series[key] = series
         self._forget_old(now)
@@ -228,7 +228,7 @@ class EventRecorder:
             raise
 
     def _first(self, key: _Key, note: str) -> Event:
-        now = _micro_time()
+        now = micro_time_now()
         distinct = blake2b(repr((key, self._controller, self._instance, now)).encode(), digest_size=8).hexdigest()
         name = key.regarding.name
         if not _SUBDOMAIN.fullmatch(name):
@@ -340,8 +340,3 @@ def _why(error: errors.ApiError) -> str:
     if isinstance(error, errors.NotFound) or (isinstance(error, errors.Forbidden) and error.namespace_terminating):
         return "namespace_gone"
     return "refused"
-
-
-def _micro_time() -> str:
-    """The wall clock as Kubernetes' MicroTime."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -18,13 +18,13 @@ import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from kubeloop.client import errors
 from kubeloop.client.client import Client, MergePatch
 from kubeloop.metrics import Metrics
 from kubeloop.model.base import KubeObject, KubeStruct, ObjectMeta, Resource
+from kubeloop.model.times import micro_time_now
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +265,7 @@ class LeaderElection:
 
     async def _write(self, holder: str, duration_s: int) -> None:
         """Writes the Lease as we know it (the precondition) or creates it. Raises `ApiError`."""
-        now = _micro_time()
+        now = micro_time_now()
         self._sent.add(now)
         if self._lease is None:
             spec = LeaseSpec(
@@ -312,11 +312,6 @@ def _log_failure(leading: asyncio.Task[None]) -> None:
 
 def _jitter() -> float:
     return random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
-
-
-def _micro_time() -> str:
-    """The wall clock as Kubernetes' MicroTime. Only people read it: no decision depends on it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _check_durations(lease_s: int, renew_s: float, retry_s: float) -> None:

@@ -285,8 +285,8 @@ async def until_signalled(part: Coroutine[Any, Any, None]) -> None:
     try:
         await task
     except asyncio.CancelledError:
-        if not stopped:
-            task.cancel()
+        ours = asyncio.current_task()
+        if not stopped or (ours is not None and ours.cancelling()):
             raise
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

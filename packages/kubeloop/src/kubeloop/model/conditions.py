@@ -9,12 +9,13 @@ the validation of `metav1.Condition`.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from kubeloop.model.base import Condition
+from kubeloop.model.times import time_text
 
 _TYPE = re.compile(
     r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])"
@@ -100,8 +101,4 @@ def _whole(one: Condition) -> dict[str, Any]:
 
 
 def _timestamp(now: str | datetime) -> str:
-    if isinstance(now, str):
-        return now
-    if now.tzinfo is None:
-        raise ValueError("a time without a time zone does not name a moment")
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # metav1.Time has whole seconds
+    return now if isinstance(now, str) else time_text(now)
