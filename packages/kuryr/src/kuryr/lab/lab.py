@@ -99,7 +99,7 @@ class Lab:
         self.processes.stop(*names, timeout_s=10)
         end_all([*self.processes.marked(), *contained], 5)
         remove_mounts(self.layout.state)
-        remove_network()
+        remove_network(self.layout)
         remove_cgroups()
         shutil.rmtree(self.layout.state, ignore_errors=True)
         left = [*self.processes.marked(), *([self.layout.state] if self.layout.state.exists() else [])]

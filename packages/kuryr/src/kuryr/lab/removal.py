@@ -1,13 +1,13 @@
 """What `down` removes after the processes: mounts, network namespaces, wires and cgroups of the lab, and nothing else.
 
 Sound after any crash, because nothing is looked up in what a crash may have left unwritten: containerd keeps the pods'
-namespaces as mounts below the lab's own folder, and everything else has a name that begins with the lab's.
+namespaces as mounts below the lab's own folder, and everything else has a name of the lab's table.
 """
 
 import contextlib
 from pathlib import Path
 
-from kuryr.lab.layout import ROOT_VETH
+from kuryr.lab.layout import FABRIC, ROOT_VETH, VM, WORLD, Layout
 from kuryr.lab.processes import run
 
 
@@ -28,10 +28,11 @@ def remove_mounts(folder: Path) -> None:
         run(["umount", "-l", point], check=False)
 
 
-def remove_network() -> None:
-    """The nodes' namespaces and others of ours, and the wire in the root namespace."""
-    for path in sorted(Path("/run/netns").glob("kuryr-*")):
-        run(["ip", "netns", "del", path.name], check=False)
+def remove_network(layout: Layout) -> None:
+    """The namespaces of the nodes and of what is around them, and the wire in the root namespace."""
+    for name in (FABRIC, WORLD, VM, *(node.netns for node in layout.nodes)):
+        if Path("/run/netns", name).exists():
+            run(["ip", "netns", "del", name], check=False)
     if Path(f"/sys/class/net/{ROOT_VETH}").exists():
         run(["ip", "link", "del", ROOT_VETH], check=False)
 
