@@ -1,5 +1,6 @@
 """The wires: OVN central, the underlay, one chassis per node, the provider network and the world behind it."""
 
+import json
 from pathlib import Path
 
 from kuryr.lab.layout import FABRIC, ROOT_UNDERLAY_IP, ROOT_VETH, WORLD, WORLD_IP, Layout, NodeSpec
@@ -28,16 +29,20 @@ class Network:
         self._start_world()
 
     def _introduce_tunnel_ends(self) -> None:
-        """OVS drops the first packet into a tunnel while it does not know the other end's MAC: let it learn at once.
+        """OVS drops the first packet into a tunnel while it does not know the other end's MAC, so it is told.
 
-        It forgets after 15 min without use; an hour is its maximum (tnl/neigh/aging of ovs-vswitchd(8)).
+        Learning from a ping is not certain: a kernel that knows its neighbour asks nothing that OVS could overhear.
+        OVS forgets after 15 min without use; an hour is its maximum (tnl/neigh/aging of ovs-vswitchd(8)).
         """
+        show = ["ip", "-json", "link", "show", "br-phys"]
+        macs = {node: json.loads(run(show, netns=node.netns))[0]["address"] for node in self._layout.nodes}
         for node in self._layout.nodes:
             control = self._layout.ovsdb(node).parent / "vswitchd.ctl"
-            run([self._tools / "ovs-appctl", "-t", control, "tnl/neigh/aging", "3600"])
+            tell = [self._tools / "ovs-appctl", "-t", control]
+            run([*tell, "tnl/neigh/aging", "3600"])
             for other in self._layout.nodes:
                 if other is not node:
-                    run(["ping", "-c", "1", "-W", "2", other.underlay_ip], netns=node.netns, check=False)
+                    run([*tell, "tnl/neigh/set", "br-phys", other.underlay_ip, macs[other]])
 
     def _start_central(self) -> None:
         self._central.mkdir(parents=True, exist_ok=True)
