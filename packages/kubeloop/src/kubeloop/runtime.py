@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kubeloop import tracing
+from kubeloop.client.back_off import BackOff
 from kubeloop.client.client import Client, connect
 from kubeloop.client.config import ClusterConfig
 from kubeloop.client.definitions import ensure_definitions
 from kubeloop.controller.controller import Controller, Result
+from kubeloop.controller.work_queue import RetryLimit
 from kubeloop.events import EventRecorder, ObjectReference
 from kubeloop.informer.informer import Informer
 from kubeloop.informer.store import Indexer
@@ -119,11 +121,22 @@ class Runtime:
         *,
         workers: int = 4,
         deadline_s: float = 120.0,
+        stop_grace_s: float = 5.0,
         resync_s: float | None = None,
+        back_off: BackOff = BackOff(0.1, 30.0),  # noqa: B008 - frozen
+        retry_limit: RetryLimit = RetryLimit(),  # noqa: B008 - frozen
     ) -> Controller[K]:
         """A controller that works while this process leads. See `Controller` for the options and what they promise."""
         controller = Controller(
-            name, reconcile, workers=workers, deadline_s=deadline_s, resync_s=resync_s, metrics=self.metrics
+            name,
+            reconcile,
+            workers=workers,
+            deadline_s=deadline_s,
+            stop_grace_s=stop_grace_s,
+            resync_s=resync_s,
+            back_off=back_off,
+            retry_limit=retry_limit,
+            metrics=self.metrics,
         )
         self.lead_with(controller.run)
         return controller
