@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from kuryr.openstack.clouds import load_cloud
@@ -38,6 +39,7 @@ def clouds(*names: str, **more: Any) -> dict[str, Any]:
 def test_the_cloud_that_is_named_is_taken_from_the_home(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(files.home))
     ca_file = files.write("ca.pem", "", folder=files.home)
+    ca_file.write_bytes(trustme.CA().cert_pem.bytes())
     files.write("clouds.yaml", clouds("a", "b", region_name="r", interface="internalURL", cacert="~/ca.pem"))
     cloud = load_cloud("b", environ=files.environ)
     assert (cloud.name, cloud.auth["auth_url"], cloud.region) == ("b", "https://b/v3", "r")
@@ -136,6 +138,13 @@ def test_a_wrong_file_says_what_to_do(files: Files, content: Any, name: str, sai
 def test_a_ca_that_is_not_there_is_told_at_once(files: Files) -> None:
     files.write("clouds.yaml", clouds("a", cacert="/nonexistent/ca.pem"))
     with pytest.raises(CloudConfigError, match=r"cloud 'a': there is no cacert /nonexistent/ca.pem"):
+        load_cloud("a", environ=files.environ)
+
+
+def test_a_ca_that_is_no_certificate_is_told_at_once(files: Files) -> None:
+    ca_file = files.write("ca.pem", "not a certificate", folder=files.home)
+    files.write("clouds.yaml", clouds("a", cacert=str(ca_file)))
+    with pytest.raises(CloudConfigError, match=r"cloud 'a': cacert \S+ca.pem holds no certificate in PEM"):
         load_cloud("a", environ=files.environ)
 
 

@@ -10,6 +10,7 @@ https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html
 """
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,10 @@ def _parse(name: str, cloud: dict[str, Any], path: Path) -> Cloud:
     ca_file = str(Path(cloud["cacert"]).expanduser()) if cloud.get("cacert") else ""
     if ca_file and not Path(ca_file).is_file():
         raise CloudConfigError(f"{path}: cloud {name!r}: there is no cacert {ca_file}")
+    try:
+        ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError as error:
+        raise CloudConfigError(f"{path}: cloud {name!r}: cacert {ca_file} holds no certificate in PEM") from error
     return Cloud(
         name=name,
         auth={str(key): str(value) for key, value in auth.items()},
