@@ -26,7 +26,7 @@ from kubeloop.client.errors import (
 from kubeloop.client.fence import Fence
 from kubeloop.client.kubeconfig import in_cluster_config, load_config
 from kubeloop.client.patches import ApplyPatch, JsonPatch, MergePatch
-from kubeloop.client.transport import HttpTransport, Request, Response, Transport
+from kubeloop.client.transport import Cluster, HttpTransport, Request, Response, Transport
 from kubeloop.controller import predicates
 from kubeloop.controller.controller import DONE, Controller, Result, Retry, Terminal
 from kubeloop.controller.finalizers import add_finalizer, remove_finalizer
@@ -63,6 +63,7 @@ __all__ = [
     "BadRequest",
     "Change",
     "Client",
+    "Cluster",
     "ClusterConfig",
     "Condition",
     "ConfigError",

@@ -23,6 +23,7 @@ from kubeloop.client.back_off import BackOff
 from kubeloop.client.client import Client, connect
 from kubeloop.client.config import ClusterConfig
 from kubeloop.client.definitions import ensure_definitions
+from kubeloop.client.transport import Cluster
 from kubeloop.controller.controller import Controller, Result
 from kubeloop.controller.work_queue import RetryLimit
 from kubeloop.events import EventRecorder, ObjectReference
@@ -244,7 +245,7 @@ def _foremost(failures: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def open_runtime(
-    config: ClusterConfig,
+    config: ClusterConfig | Cluster,
     *,
     name: str,
     user_agent: str = "",

@@ -21,7 +21,7 @@ from kubeloop.client.calls import call
 from kubeloop.client.config import ClusterConfig
 from kubeloop.client.fence import Fence
 from kubeloop.client.patches import ApplyPatch, JsonPatch, MergePatch, Patch, encode_patch
-from kubeloop.client.transport import HttpTransport, Request, Response, Transport
+from kubeloop.client.transport import Cluster, HttpTransport, Request, Response, Transport
 from kubeloop.client.watching import EventType, WatchEvent, decode_events
 from kubeloop.client.writes import Write, note
 from kubeloop.metrics import Metrics
@@ -478,7 +478,7 @@ def _note_collection(kind: type[T], response: Response) -> None:
 
 @asynccontextmanager
 async def connect(
-    config: ClusterConfig,
+    config: ClusterConfig | Cluster,
     *,
     user_agent: str,
     field_manager: str = "kubeloop",
@@ -486,9 +486,19 @@ async def connect(
     fence: Fence | None = None,
     metrics: Metrics | None = None,
 ) -> AsyncIterator[Client]:
-    """A client over HTTP, closed on exit. `user_agent` is `name/version`; a `fence` may refuse its writes."""
-    async with HttpTransport(config, user_agent=user_agent, fence=fence, metrics=metrics) as transport:
+    """A client, closed on exit; over HTTP where a `ClusterConfig` is given. `user_agent` is `name/version`.
+
+    A `fence` may refuse its writes.
+    """
+    transport: Transport
+    if isinstance(config, ClusterConfig):
+        transport = HttpTransport(config, user_agent=user_agent, fence=fence, metrics=metrics)
+    else:
+        transport = config.transport(user_agent=user_agent, fence=fence, metrics=metrics)
+    try:
         yield Client(transport, field_manager=field_manager, timeout_s=timeout_s)
+    finally:
+        await transport.close()
 
 
 __all__ = [

@@ -67,6 +67,14 @@ class Transport(Protocol):
         ...
 
 
+class Cluster(Protocol):
+    """An API server that is reached otherwise than a `ClusterConfig` says: a simulated one, in this process."""
+
+    def transport(self, *, user_agent: str, fence: Fence | None, metrics: Metrics | None) -> Transport:
+        """A new transport, closed by the caller. It asks the fence right before each write takes effect."""
+        ...
+
+
 def resource_of(path: str) -> str:
     """The plural that a path of the API is about, for metrics: of few values, so without names. Else empty."""
     parts = path.split("/")

@@ -1,0 +1,1 @@
+"""A simulated API server: what kubeloop's contract suite asks of kube-apiserver, in one process."""
