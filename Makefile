@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-SOURCES := packages tests benchmarks
+SPHINX := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+SOURCES := packages tests benchmarks docs conftest.py
 # where the tests of kubeloop look for kube-apiserver and etcd: by default what the lab found or built
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check test format bench lab lab-demo lab-down
+.PHONY: help check docs test format bench lab lab-demo lab-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,11 +24,16 @@ $(READY): requirements/dev.txt packages/kubeloop/pyproject.toml packages/kuryr/p
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e packages/kubeloop -e packages/kuryr
 	@touch $@
 
-check: $(READY) ## format, lint, types, import layers
+check: $(READY) ## format, lint, types, import layers, the documentation's build
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy packages/kubeloop/src packages/kuryr/src
 	$(BIN)/lint-imports --no-cache
+	$(SPHINX)
+
+docs: $(READY) ## guide and reference, into build/docs; their code blocks are run by `make test`
+	$(SPHINX)
+	@echo "build/docs/index.html"
 
 format: $(READY) ## write the format that `make check` wants
 	$(BIN)/ruff format $(SOURCES)
