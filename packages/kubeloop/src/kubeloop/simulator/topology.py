@@ -6,10 +6,7 @@ schema does not say is deduced as the real server does it: a map by its keys, a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
-
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +16,8 @@ class Topology:
     atomic: bool = False  # a map that is one value (x-kubernetes-map-type: atomic)
     list_type: Literal["atomic", "set", "map"] = "atomic"
     list_keys: tuple[str, ...] = ()  # of list_type map
-    key_defaults: Mapping[str, Any] = field(default=_NONE)  # of such keys as an item may leave out
-    fields: Mapping[str, "Topology"] = field(default=_NONE)  # of a map, by name
+    key_defaults: Mapping[str, Any] = field(default_factory=dict)  # of such keys as an item may leave out
+    fields: Mapping[str, "Topology"] = field(default_factory=dict)  # of a map, by name
     each: "Topology | None" = None  # the items of a list; the values of a map that `fields` does not name
 
     def of(self, name: str) -> "Topology":
