@@ -52,6 +52,10 @@ def _path(name: str, *path: str | int, default: Any = "", type: str = "string", 
     return Column(name, lambda body, _: _at(body, *path, default=default), type, wide)
 
 
+def _count(name: str, *path: str) -> Column:
+    return _path(name, *path, default=0, type="integer")
+
+
 def _made(name: str, cell: Callable[[Body], Any], *, type: str = "string", wide: bool = False) -> Column:
     return Column(name, lambda body, _: cell(body), type, wide)
 
@@ -180,7 +184,8 @@ def _event_first(event: Body) -> str | None:
 
 def _event_last(event: Body) -> str | None:
     last = event.get("lastTimestamp") or event.get("deprecatedLastTimestamp") or _event_first(event)
-    return _at(event, "series", "lastObservedTime", default=last)
+    observed: str | None = _at(event, "series", "lastObservedTime", default=last)
+    return observed
 
 
 def _event_count(event: Body) -> int:
@@ -234,7 +239,6 @@ def _ready_of(path: str) -> Callable[[Body], str]:
     return lambda body: f"{_at(body, 'status', path, default=0)}/{_at(body, 'spec', 'replicas', default=0)}"
 
 
-_COUNT = {"default": 0, "type": "integer"}
 _TEMPLATE = ("spec", "template", "spec")
 
 COLUMNS: Mapping[str, Iterable[Column]] = {
@@ -286,9 +290,9 @@ COLUMNS: Mapping[str, Iterable[Column]] = {
     ),
     "replicasets.apps": (
         NAME,
-        _path("Desired", "spec", "replicas", **_COUNT),
-        _path("Current", "status", "replicas", **_COUNT),
-        _path("Ready", "status", "readyReplicas", **_COUNT),
+        _count("Desired", "spec", "replicas"),
+        _count("Current", "status", "replicas"),
+        _count("Ready", "status", "readyReplicas"),
         AGE,
         *_containers(*_TEMPLATE),
         _selector("spec", "selector"),
@@ -296,11 +300,11 @@ COLUMNS: Mapping[str, Iterable[Column]] = {
     "statefulsets.apps": (NAME, _made("Ready", _ready_of("readyReplicas")), AGE, *_containers(*_TEMPLATE)),
     "daemonsets.apps": (
         NAME,
-        _path("Desired", "status", "desiredNumberScheduled", **_COUNT),
-        _path("Current", "status", "currentNumberScheduled", **_COUNT),
-        _path("Ready", "status", "numberReady", **_COUNT),
-        _path("Up-to-date", "status", "updatedNumberScheduled", **_COUNT),
-        _path("Available", "status", "numberAvailable", **_COUNT),
+        _count("Desired", "status", "desiredNumberScheduled"),
+        _count("Current", "status", "currentNumberScheduled"),
+        _count("Ready", "status", "numberReady"),
+        _count("Up-to-date", "status", "updatedNumberScheduled"),
+        _count("Available", "status", "numberAvailable"),
         _made("Node Selector", lambda body: _labels(_at(body, *_TEMPLATE, "nodeSelector", default={}))),
         AGE,
         *_containers(*_TEMPLATE),

@@ -117,7 +117,7 @@ def _done(container: _Container) -> bool:
     """It has ended well, or is a sidecar that has started."""
     ended = container.state("terminated")
     if ended is not None:
-        return ended.get("exitCode", 0) == 0
+        return int(ended.get("exitCode", 0)) == 0
     return container.restartable and bool(container.status.get("started"))
 
 
