@@ -21,9 +21,9 @@ from kubeloop.informer.store import Change, Store
 from kubeloop.logs import ReconcileFields, reconciling
 from kubeloop.metrics import Metrics
 from kubeloop.model.base import KubeObject, ObjectKey, ObjectMeta, OwnerReference, Resource
+from kubeloop.testing.virtual_time import passed, settled, virtual_time
 
 from ..kinds import Widget, widget
-from ..virtual_time import passed, settled, virtual_time
 
 A, B, C = (ObjectKey("default", name) for name in "abc")
 

@@ -10,10 +10,10 @@ from kubeloop.client.writes import Write, note
 from kubeloop.controller.controller import DONE, Controller, Result
 from kubeloop.informer.informer import Informer
 from kubeloop.model.base import ObjectKey
+from kubeloop.testing.virtual_time import passed, settled, virtual_time
 
 from ..informer.script import Script
 from ..kinds import Widget, widget
-from ..virtual_time import passed, settled, virtual_time
 
 A, B = ObjectKey("default", "a"), ObjectKey("default", "b")
 

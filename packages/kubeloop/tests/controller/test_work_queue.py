@@ -6,8 +6,7 @@ from prometheus_client import CollectorRegistry
 from kubeloop.client.back_off import BackOff
 from kubeloop.controller.work_queue import LIVE_IN_A_ROW, Priority, QueueClosed, RetryLimit, WorkQueue
 from kubeloop.metrics import Metrics
-
-from ..virtual_time import virtual_time
+from kubeloop.testing.virtual_time import virtual_time
 
 
 def _queue() -> WorkQueue[str]:

@@ -10,8 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kubeloop.client.back_off import BackOff
 from kubeloop.controller.work_queue import LIVE_IN_A_ROW, Priority, QueueClosed, RetryLimit, WorkQueue
-
-from ..virtual_time import VirtualTimeLoop, passed
+from kubeloop.testing.virtual_time import VirtualTimeLoop, passed
 
 KEYS = st.integers(0, 5)
 PRIORITIES = st.sampled_from(Priority)

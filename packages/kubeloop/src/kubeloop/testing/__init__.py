@@ -1,7 +1,22 @@
-"""For tests against a real API server: `ControlPlane` starts one. Needs `kubeloop[testing]`."""
+"""For tests: `simulate` runs controllers in a simulated cluster on virtual time; `ControlPlane` starts a real one.
+
+Needs `kubeloop[testing]`. The real one is imported when it is asked for: it needs more.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from kubeloop.testing.assets import Assets, MissingAssets, find_assets
-from kubeloop.testing.control_plane import ControlPlane
 from kubeloop.testing.process import Process, StartFailed
 
+if TYPE_CHECKING:
+    from kubeloop.testing.control_plane import ControlPlane
+
 __all__ = ["Assets", "ControlPlane", "MissingAssets", "Process", "StartFailed", "find_assets"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ControlPlane":
+        from kubeloop.testing.control_plane import ControlPlane
+
+        return ControlPlane
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
