@@ -13,13 +13,18 @@ from kubeloop.testing import ControlPlane
 from .api import Api, ApiServer
 from .kinds import Gadget, Seal
 from .kube_apiserver import KubeApiserver
+from .simulator import Simulator
 
 
 @pytest.fixture(scope="session", params=["kube-apiserver"])
 def server(request: pytest.FixtureRequest) -> ApiServer:
     """Each server that claims to be one; the suite's kinds are served."""
-    plane: ControlPlane = request.getfixturevalue("control_plane")
-    found = KubeApiserver(plane)
+    found: ApiServer
+    if request.param == "simulator":
+        found = Simulator()
+    else:
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        found = KubeApiserver(plane)
     asyncio.run(_define(found))
     return found
 

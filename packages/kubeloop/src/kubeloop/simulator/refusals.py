@@ -35,13 +35,14 @@ class Refusal(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.meta: Body = {}  # of the Status
 
     def status(self) -> Body:
         """The Status object."""
         status: Body = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.meta,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,

@@ -1,0 +1,55 @@
+"""Stands in for managed_fields until that is there: no field has a manager."""
+
+from typing import Any
+
+from kubeloop.simulator.refusals import Body, unsupported
+from kubeloop.simulator.topology import Topology
+
+
+def updated(old: Body | None, new: Body, *, manager: str, subresource: str, topology: Topology, now: str) -> Body:
+    return new
+
+
+def applied(
+    live: Body | None,
+    patch: Body,
+    *,
+    manager: str,
+    force: bool,
+    subresource: str,
+    topology: Topology,
+    now: str,
+) -> Body:
+    merged: Body = _merged(live or {}, patch)
+    return merged
+
+
+def _merged(live: Any, patch: Any) -> Any:
+    if not isinstance(live, dict) or not isinstance(patch, dict):
+        return patch
+    return {**live, **{name: _merged(live.get(name), value) for name, value in patch.items()}}
+
+
+def json_patched(body: Body, operations: Any) -> Body:
+    raise unsupported("JSON patches")
+
+
+def merge_patched(body: Body, patch: Any) -> Body:
+    patched: Body = _merge_patched(body, patch)
+    return patched
+
+
+def _merge_patched(body: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    body = dict(body) if isinstance(body, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            body.pop(name, None)
+        else:
+            body[name] = _merge_patched(body.get(name), value)
+    return body
+
+
+def strategic_merge_patched(body: Body, patch: Any, topology: Topology) -> Body:
+    raise unsupported("strategic merge patches")

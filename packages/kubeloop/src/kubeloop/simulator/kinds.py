@@ -1,0 +1,213 @@
+"""The kinds that a server serves: what the generic code has to know of each. Built-in ones are a table; those of custom
+resources come from their definitions.
+
+Source of the table: the discovery documents and the behaviour of kube-apiserver 1.37.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kubeloop.simulator.refusals import Body, Cause
+from kubeloop.simulator.topology import DEDUCED, Topology, of_object
+
+
+class Schema(Protocol):
+    """What a kind's schema does with bodies; apiVersion, kind and metadata are not its business."""
+
+    def unknown_fields(self, body: Body) -> list[str]: ...
+    def pruned(self, body: Body) -> Body: ...
+    def defaulted(self, body: Body) -> Body: ...
+    def problems(self, body: Body, old: Body | None) -> list[Cause]: ...
+
+
+_ANY = of_object(DEDUCED)
+_BY_METADATA = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Kind:
+    """One kind in one version. `fields` are its top-level fields beside apiVersion, kind and metadata."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    fields: tuple[str, ...] = ("spec", "status")
+    subresources: frozenset[str] = frozenset()
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    singular: str = ""
+    selectable: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by field selectors, beside name and namespace
+    generation: bool = False  # counts the changes of the spec
+    unconditional: bool = True  # a PUT may leave out the version
+    creates_on_update: bool = False  # a PUT creates what is not there
+    answers_deleted: bool = False  # a DELETE answers with the object, not with a Status
+    collection_deletable: bool = True
+    schema: Schema | None = None
+    topology: Topology = _ANY
+    custom: bool = False
+    warning: str = ""  # to who uses this version
+    stored_version: str = ""  # in which objects are stored; the same by default
+    # filled in
+    api_version: str = field(default="", init=False)
+    stored_api_version: str = field(default="", init=False)
+    resource: str = field(default="", init=False)  # what storage and caches call it: "gadgets.example.dev"
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        give = object.__setattr__
+        give(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
+        stored = self.stored_version or self.version
+        give(self, "stored_api_version", f"{self.group}/{stored}" if self.group else stored)
+        give(self, "resource", f"{self.plural}.{self.group}" if self.group else self.plural)
+        give(self, "singular", self.singular or self.kind.lower())
+        by_metadata = dict(_BY_METADATA)
+        if not self.namespaced and not self.custom:
+            del by_metadata["metadata.namespace"]
+        give(self, "paths", {**by_metadata, **self.selectable})
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.subresources
+
+    def unselectable(self, name: str) -> str:
+        """What is said of a field that may not select."""
+        if self.custom:
+            return f"field label not supported: {name}"
+        known = ", ".join(f'"{one}"' for one in _BY_METADATA)
+        return f'"{name}" is not a known field selector: only {known}'
+
+
+_STATUS = frozenset(("status",))
+_SCALED = frozenset(("status", "scale"))
+_ALL = ("all",)
+_EXTENSIONS = ("api-extensions",)
+
+
+def _paths(*names: str) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(name.split(".")) for name in names}
+
+
+def _core(plural: str, kind: str, *short: str, **more: object) -> Kind:
+    return Kind(group="", version="v1", plural=plural, kind=kind, short_names=short, **more)  # type: ignore[arg-type]
+
+
+def _apps(plural: str, kind: str, *short: str, **more: object) -> Kind:
+    more = {"generation": True, "categories": _ALL, **more}
+    return Kind(group="apps", version="v1", plural=plural, kind=kind, short_names=short, **more)  # type: ignore[arg-type]
+
+
+def _of(group: str, plural: str, kind: str, *short: str, **more: object) -> Kind:
+    return Kind(group=group, version="v1", plural=plural, kind=kind, short_names=short, **more)  # type: ignore[arg-type]
+
+
+_POD_FIELDS = _paths(
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+)
+_INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_CORE_EVENT_FIELDS = _paths(*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "type")
+_EVENT_FIELDS = _paths(*(f"regarding.{name}" for name in _INVOLVED), "reason", "reportingController", "type")
+# fmt: off
+_CORE_EVENT = (
+    "action", "count", "eventTime", "firstTimestamp", "involvedObject", "lastTimestamp", "message", "reason", "related",
+    "reportingComponent", "reportingInstance", "series", "source", "type",
+)
+_EVENT = (
+    "action", "deprecatedCount", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedSource", "eventTime",
+    "note", "reason", "regarding", "related", "reportingController", "reportingInstance", "series", "type",
+)
+_STORAGE_CLASS = (
+    "allowVolumeExpansion", "allowedTopologies", "mountOptions", "parameters", "provisioner", "reclaimPolicy",
+    "volumeBindingMode",
+)
+_RBAC = "rbac.authorization.k8s.io"
+_WEBHOOKS = "admissionregistration.k8s.io"
+
+BUILT_IN: tuple[Kind, ...] = (
+    _core("configmaps", "ConfigMap", "cm", fields=("data", "binaryData", "immutable")),
+    _core("endpoints", "Endpoints", "ep", fields=("subsets",), singular="endpoints"),
+    _core("events", "Event", "ev", fields=_CORE_EVENT, selectable=_CORE_EVENT_FIELDS, creates_on_update=True),
+    _core("limitranges", "LimitRange", "limits", fields=("spec",), creates_on_update=True),
+    _core("namespaces", "Namespace", "ns", namespaced=False, subresources=frozenset(("status", "finalize")),
+          selectable=_paths("status.phase"), collection_deletable=False),
+    _core("nodes", "Node", "no", namespaced=False, subresources=_STATUS, selectable=_paths("spec.unschedulable")),
+    _core("persistentvolumeclaims", "PersistentVolumeClaim", "pvc", subresources=_STATUS, answers_deleted=True),
+    _core("persistentvolumes", "PersistentVolume", "pv", namespaced=False, subresources=_STATUS, answers_deleted=True),
+    _core("pods", "Pod", "po", subresources=frozenset(("status", "binding", "eviction")), categories=_ALL,
+          selectable=_POD_FIELDS, generation=True, answers_deleted=True),
+    _core("podtemplates", "PodTemplate", fields=("template",), answers_deleted=True),
+    _core("replicationcontrollers", "ReplicationController", "rc", subresources=_STATUS, categories=_ALL,
+          generation=True, selectable=_paths("status.replicas")),
+    _core("resourcequotas", "ResourceQuota", "quota", subresources=_STATUS, answers_deleted=True),
+    _core("secrets", "Secret", fields=("data", "stringData", "immutable", "type"), selectable=_paths("type")),
+    _core("serviceaccounts", "ServiceAccount", "sa", answers_deleted=True,
+          fields=("automountServiceAccountToken", "imagePullSecrets", "secrets")),
+    _core("services", "Service", "svc", subresources=_STATUS, categories=_ALL, answers_deleted=True,
+          selectable=_paths("spec.clusterIP", "spec.type")),
+    _apps("controllerrevisions", "ControllerRevision", fields=("data", "revision"), generation=False, categories=()),
+    _apps("daemonsets", "DaemonSet", "ds", subresources=_STATUS),
+    _apps("deployments", "Deployment", "deploy", subresources=_SCALED),
+    _apps("replicasets", "ReplicaSet", "rs", subresources=_SCALED, selectable=_paths("status.replicas")),
+    _apps("statefulsets", "StatefulSet", "sts", subresources=_SCALED),
+    _of("batch", "cronjobs", "CronJob", "cj", subresources=_STATUS, categories=_ALL, generation=True),
+    _of("batch", "jobs", "Job", subresources=_STATUS, categories=_ALL, generation=True,
+        selectable=_paths("status.successful")),
+    _of("coordination.k8s.io", "leases", "Lease", fields=("spec",), creates_on_update=True, unconditional=False),
+    _of("discovery.k8s.io", "endpointslices", "EndpointSlice", fields=("addressType", "endpoints", "ports"),
+        generation=True),
+    _of("events.k8s.io", "events", "Event", "ev", fields=_EVENT, selectable=_EVENT_FIELDS, creates_on_update=True),
+    _of("networking.k8s.io", "ingressclasses", "IngressClass", fields=("spec",), namespaced=False, generation=True),
+    _of("networking.k8s.io", "ingresses", "Ingress", "ing", subresources=_STATUS, generation=True),
+    _of("networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol", fields=("spec",), generation=True),
+    _of("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", subresources=_STATUS, generation=True,
+        unconditional=False),
+    _of(_RBAC, "clusterrolebindings", "ClusterRoleBinding", fields=("roleRef", "subjects"), namespaced=False,
+        creates_on_update=True),
+    _of(_RBAC, "clusterroles", "ClusterRole", fields=("aggregationRule", "rules"), namespaced=False,
+        creates_on_update=True),
+    _of(_RBAC, "rolebindings", "RoleBinding", fields=("roleRef", "subjects"), creates_on_update=True),
+    _of(_RBAC, "roles", "Role", fields=("rules",), creates_on_update=True),
+    _of("scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc", namespaced=False, generation=True,
+        fields=("description", "globalDefault", "preemptionPolicy", "value")),
+    _of("storage.k8s.io", "storageclasses", "StorageClass", "sc", fields=_STORAGE_CLASS, namespaced=False,
+        answers_deleted=True),
+    _of(_WEBHOOKS, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", fields=("webhooks",),
+        namespaced=False, categories=_EXTENSIONS, generation=True),
+    _of(_WEBHOOKS, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", fields=("webhooks",),
+        namespaced=False, categories=_EXTENSIONS, generation=True),
+    _of("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd", "crds",
+        namespaced=False, categories=_EXTENSIONS, subresources=_STATUS, generation=True, unconditional=False),
+)
+# fmt: on
+
+
+class Kinds:
+    """The kinds that one server serves now, by group, version and plural."""
+
+    def __init__(self, kinds: Iterable[Kind] = BUILT_IN) -> None:
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._kinds.values())
+
+    def get(self, group: str, version: str, plural: str) -> Kind | None:
+        return self._kinds.get((group, version, plural))
+
+    def has_group(self, group: str, version: str) -> bool:
+        return any(key[:2] == (group, version) for key in self._kinds)
+
+    def replace(self, resource: str, kinds: Iterable[Kind]) -> None:
+        """Serves these versions of a custom resource, and no others."""
+        kept = {key: kind for key, kind in self._kinds.items() if kind.resource != resource}
+        self._kinds = {**kept, **{(kind.group, kind.version, kind.plural): kind for kind in kinds}}

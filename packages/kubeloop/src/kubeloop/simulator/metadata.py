@@ -1,0 +1,156 @@
+"""An object's metadata: what of a client's may be read, what is right, and what belongs to the server."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from kubeloop.simulator.refusals import Body, Cause, bad_request
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_STANDARD_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
+_PATH_SEGMENT_KINDS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")  # names may hold colons
+_DNS_LABEL_KINDS = ("namespaces", "services")
+
+SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+
+class _OwnerReference(msgspec.Struct, omit_defaults=True, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    self_link: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    generation: int | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
+    finalizers: list[str] | None = None
+    owner_references: list[_OwnerReference] | None = None
+    managed_fields: list[dict[str, Any]] | None = None
+
+
+_KNOWN = frozenset(_Meta.__struct_encode_fields__)
+
+
+def read_metadata(body: Body) -> tuple[Body, list[str]]:
+    """A copy of the body's metadata with what it may hold, and the names of what it may not.
+
+    What is empty is left out, as the real server leaves it. Raises `Refusal` (400) for a value of another type.
+    """
+    meta = body.get("metadata")
+    if meta is None:
+        return {}, []
+    try:
+        msgspec.convert(meta, _Meta)
+    except msgspec.ValidationError as error:
+        raise bad_request(f"the metadata of the object cannot be read: {error}") from None
+    known = {name: value for name, value in meta.items() if name in _KNOWN and value not in (None, "", {}, [])}
+    for name in ("labels", "annotations"):
+        if name in known:
+            known[name] = {key: value or "" for key, value in known[name].items()}
+    unknown = [] if len(meta) == len(known) else [f"metadata.{name}" for name in meta if name not in _KNOWN]
+    return known, unknown
+
+
+def metadata_problems(meta: Body, resource: str, *, custom: bool) -> list[Cause]:
+    """What is wrong with the metadata of an object of this resource."""
+    causes = _name_problems(meta, resource)
+    for key, value in meta.get("labels", {}).items():
+        causes += _key_problems(key, "metadata.labels")
+        if not _LABEL_VALUE.fullmatch(value) or len(value) > 63:
+            causes.append(_invalid(value, "a valid label is at most 63 alphanumeric characters", "metadata.labels"))
+    for key in meta.get("annotations", {}):
+        causes += _key_problems(key.lower(), "metadata.annotations")
+    causes += _owner_problems(meta.get("ownerReferences", ()))
+    for number, finalizer in enumerate(meta.get("finalizers", ())):
+        causes += _key_problems(finalizer, "metadata.finalizers")
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS and not custom:
+            text = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.append(_invalid(finalizer, text, f"metadata.finalizers[{number}]"))
+    return causes
+
+
+def metadata_update_problems(meta: Body, old: Body) -> list[Cause]:
+    """What may not change."""
+    causes = []
+    if "deletionTimestamp" in old:
+        late = [name for name in meta.get("finalizers", ()) if name not in old.get("finalizers", ())]
+        if late:
+            listed = ", ".join(f'"{name}"' for name in late)
+            text = (
+                "Forbidden: no new finalizers can be added if the object is being deleted, "
+                f"found new finalizers []string{{{listed}}}"
+            )
+            causes.append(Cause("FieldValueForbidden", text, "metadata.finalizers"))
+    for name in ("uid", "name", "namespace"):
+        if meta.get(name) != old.get(name):
+            causes.append(_invalid(meta.get(name, ""), "field is immutable", f"metadata.{name}"))
+    return causes
+
+
+def _name_problems(meta: Body, resource: str) -> list[Cause]:
+    name = meta.get("name", "")
+    if not name:
+        return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
+    plural = resource.partition(".")[0]
+    if plural in _PATH_SEGMENT_KINDS:
+        right = name not in (".", "..") and not set(name) & set("/%")
+        return [] if right else [_invalid(name, "may not be a path", "metadata.name")]
+    if resource in _DNS_LABEL_KINDS:
+        if _DNS_LABEL.fullmatch(name) and len(name) <= 63:
+            return []
+        return [_invalid(name, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'")]
+    if _DNS_SUBDOMAIN.fullmatch(name) and len(name) <= 253:
+        return []
+    return [
+        _invalid(
+            name,
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
+            "start and end with an alphanumeric character",
+        )
+    ]
+
+
+def _key_problems(key: str, field: str) -> list[Cause]:
+    """Of a qualified name: one that may have a DNS subdomain and a slash before it."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (_DNS_SUBDOMAIN.fullmatch(prefix) and len(prefix) <= 253):
+        return [_invalid(key, "prefix part must be a lowercase RFC 1123 subdomain", field)]
+    if not _QUALIFIED_NAME.fullmatch(name) or len(name) > 63:
+        text = "name part must consist of alphanumeric characters, '-', '_' or '.', and be at most 63 characters long"
+        return [_invalid(key, text, field)]
+    return []
+
+
+def _owner_problems(owners: list[Body]) -> list[Cause]:
+    causes: list[Cause] = []
+    for number, owner in enumerate(owners):
+        for name in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(name):
+                field = f"metadata.ownerReferences[{number}].{name}"
+                causes.append(Cause("FieldValueRequired", "Required value: must not be empty", field))
+    controllers = [owner for owner in owners if owner.get("controller")]
+    if len(controllers) > 1:
+        text = "Only one reference can have Controller set to true"
+        causes.append(_invalid("", text, "metadata.ownerReferences"))
+    return causes
+
+
+def _invalid(value: str, why: str, field: str = "metadata.name") -> Cause:
+    return Cause("FieldValueInvalid", f'Invalid value: "{value}": {why}', field)

@@ -1,0 +1,406 @@
+"""Reading and writing objects of any kind: what the real server calls its generic registry.
+
+Each method is one request, whole. Bodies that come in belong to it; those that are stored are nobody's to change. A
+write: read what was sent, see to what is the server's own, fill in defaults, validate, note who manages which fields,
+store. Raises `Refusal`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kubeloop.model.times import time_text
+from kubeloop.simulator.field_management import Writer, applied, times_kept, updated
+from kubeloop.simulator.kinds import Kind
+from kubeloop.simulator.lists import read_version, too_large
+from kubeloop.simulator.metadata import (
+    SYSTEM_FIELDS,
+    metadata_problems,
+    metadata_update_problems,
+    read_metadata,
+)
+from kubeloop.simulator.options import DeleteOptions, WriteOptions
+from kubeloop.simulator.refusals import (
+    Body,
+    Cause,
+    Refusal,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    not_found,
+)
+from kubeloop.simulator.storage import Storage, Stored
+from kubeloop.simulator.strategies import strategy_of
+from kubeloop.simulator.watch_cache import WatchCache
+
+Patcher = Callable[[Body], Body]
+
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+_FINALIZER_OF = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+_NAMESPACE_FREE = ("events",)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a write answers with; `created` and `deleted` say what it did."""
+
+    stored: Stored
+    created: bool = False
+    deleted: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class Registry:
+    """Over one storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Stored:
+        stored = self._storage.get(kind.resource, _key(namespace, name))
+        if stored is None:
+            raise not_found(kind.plural, name, group=kind.group)
+        return stored
+
+    def get_from(self, cache: WatchCache, kind: Kind, namespace: str, name: str, version: str) -> Stored:
+        """The state that a watch cache knows, which has to be that of `version` at least."""
+        wanted = read_version(version)
+        if wanted > cache.version:
+            raise too_large(wanted, cache.version)
+        stored = cache.objects.get(_key(namespace, name))
+        if stored is None:
+            raise not_found(kind.plural, name, group=kind.group)
+        return stored
+
+    def create(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> Outcome:
+        """Of what a client sent."""
+        warnings = self._read(kind, namespace, body, options)
+        self._admit(kind, namespace, body["metadata"])
+        body = self._new(kind, namespace, body)
+        body = updated(None, body, kind.topology, _writer(kind, options, ""))
+        return self._insert(kind, namespace, body, options, warnings)
+
+    def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
+        body = _as_stored(kind, body)
+        meta = body["metadata"]
+        key = _key(namespace, meta["name"])
+        if self._storage.get(kind.resource, key) is not None:
+            raise already_exists(kind.plural, meta["name"], group=kind.group)
+        if options.dry_run:
+            return Outcome(Stored(body, 0), created=True, warnings=warnings)
+        return Outcome(self._storage.put(kind.resource, key, body), created=True, warnings=warnings)
+
+    def _new(self, kind: Kind, namespace: str, body: Body) -> Body:
+        """What is stored of a new object."""
+        meta = body["metadata"]
+        if meta.get("resourceVersion") not in (None, "0"):
+            raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = meta["generateName"][:58] + self._storage.new_suffix()
+        for name in (*SYSTEM_FIELDS, "resourceVersion", "selfLink", "managedFields"):
+            meta.pop(name, None)
+        if namespace:
+            meta["namespace"] = namespace
+        meta["uid"] = self._storage.new_uid()
+        meta["creationTimestamp"] = _now()
+        if kind.generation:
+            meta["generation"] = 1
+        if kind.has_status:
+            body.pop("status", None)
+        body = strategy_of(kind).prepare_create(body)
+        if kind.schema is not None:
+            body = kind.schema.defaulted(kind.schema.pruned(body))
+        self._validate(kind, body, None)
+        return body
+
+    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> list[str]:
+        """Sees that a body is one of this kind and namespace; gives the warnings about what it should not hold."""
+        self._read_type(kind, body)
+        body["metadata"], unknown = read_metadata(body)
+        meta = body["metadata"]
+        if meta.setdefault("namespace", namespace) != namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        if not namespace:
+            del meta["namespace"]
+        if kind.schema is not None:
+            unknown += kind.schema.unknown_fields(body)
+        else:
+            for name in [name for name in body if name not in kind.fields and name not in _TYPED]:
+                del body[name]
+                unknown.append(name)
+        if not unknown or options.validation == "Ignore":
+            return []
+        listed = [f'unknown field "{name}"' for name in unknown]
+        if options.validation == "Strict":
+            what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
+            raise bad_request(f"{what}: strict decoding error: {', '.join(listed)}")
+        return listed
+
+    def _read_type(self, kind: Kind, body: Body) -> None:
+        api_version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
+        if api_version == kind.api_version and name == kind.kind:
+            return
+        if kind.custom and api_version == kind.api_version:
+            text = f'Invalid value: "{name}": must be {kind.kind}'
+            causes = [Cause("FieldValueInvalid", text, "kind")]
+            raise invalid(kind.kind, _name(body), causes, group=kind.group)
+        version = api_version.rpartition("/")[2]
+        raise bad_request(
+            f'{name} in version "{version}" cannot be handled as a {kind.kind}: '
+            f'no kind "{name}" is registered for version "{api_version}"'
+        )
+
+    def _admit(self, kind: Kind, namespace: str, meta: Body) -> None:
+        """Nothing is created in a namespace that is not there, or that is going."""
+        if not kind.namespaced:
+            return
+        found = self._storage.get("namespaces", namespace)
+        if found is None:
+            raise not_found("namespaces", namespace)
+        if "deletionTimestamp" in found.body["metadata"]:
+            name = meta.get("name") or meta.get("generateName", "")
+            refusal = not_found(kind.plural, name, group=kind.group)
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
+            details = {**(refusal.details or {}), "causes": [cause.body()]}
+            qualified = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+            raise Refusal(403, "Forbidden", f'{qualified} "{name}" is forbidden: {why}', details=details)
+
+    def _validate(self, kind: Kind, body: Body, old: Body | None) -> None:
+        meta = body["metadata"]
+        causes = metadata_problems(meta, kind.resource, custom=kind.custom)
+        if old is not None:
+            causes += metadata_update_problems(meta, old["metadata"])
+        if kind.custom:
+            causes += causes  # the real server looks twice
+        if kind.schema is not None:
+            causes += kind.schema.problems(body, old)
+        causes += strategy_of(kind).problems(body, old)
+        if causes:
+            raise invalid(kind.kind, meta.get("name", ""), causes, group=kind.group)
+
+    def replace(
+        self, kind: Kind, namespace: str, name: str, subresource: str, body: Body, options: WriteOptions
+    ) -> Outcome:
+        """PUT."""
+        warnings = self._read(kind, namespace, body, options)
+        meta = body["metadata"]
+        if not meta.get("name"):
+            raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+        if meta["name"] != name:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        old = self._storage.get(kind.resource, _key(namespace, name))
+        if old is None:
+            if kind.creates_on_update and not subresource:
+                return self.create(kind, namespace, body, options)
+            raise not_found(kind.plural, name, group=kind.group)
+        uid = old.body["metadata"]["uid"]
+        if meta.setdefault("uid", uid) != uid:
+            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {uid}"
+            raise conflict(kind.plural, name, why, group=kind.group)
+        if not meta.get("resourceVersion") and not kind.unconditional:
+            text = "Invalid value: 0x0: must be specified for an update"
+            causes = [Cause("FieldValueInvalid", text, "metadata.resourceVersion")]
+            raise invalid(kind.kind, name, causes, group=kind.group)
+        return self._update(kind, old, body, subresource, options, warnings)
+
+    def patch(
+        self, kind: Kind, namespace: str, name: str, subresource: str, patched: Patcher, options: WriteOptions
+    ) -> Outcome:
+        """PATCH, but for apply: `patched` makes the new body of the old one."""
+        old = self.get(kind, namespace, name)
+        body = {**patched(_as_served(kind, old.body))}
+        warnings = self._read(kind, namespace, body, options)
+        meta = body["metadata"]
+        if meta.setdefault("name", name) != name:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        return self._update(kind, old, body, subresource, options, warnings)
+
+    def apply(
+        self, kind: Kind, namespace: str, name: str, subresource: str, patch: Body, options: WriteOptions
+    ) -> Outcome:
+        """PATCH with what a manager has an opinion on."""
+        warnings = self._read(kind, namespace, patch, options)
+        meta = patch["metadata"]
+        if meta.setdefault("name", name) != name:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        if "managedFields" in meta:
+            raise bad_request("metadata.managedFields must be nil")
+        old = self._storage.get(kind.resource, _key(namespace, name))
+        if old is None and subresource:
+            raise not_found(kind.plural, name, group=kind.group)
+        live = _as_served(kind, old.body) if old is not None else None
+        if old is None and meta.get("uid"):
+            why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            raise conflict(kind.plural, name, why, group=kind.group)
+        writer = _writer(kind, options, subresource)
+        body = applied(live, patch, kind.topology, writer, force=options.force)
+        if old is not None:
+            return self._update(kind, old, body, subresource, options, warnings, by_apply=True)
+        self._admit(kind, namespace, body["metadata"])
+        fields = body["metadata"].get("managedFields")
+        body = self._new(kind, namespace, body)
+        body["metadata"]["managedFields"] = fields
+        return self._insert(kind, namespace, body, options, warnings)
+
+    def _update(
+        self,
+        kind: Kind,
+        old: Stored,
+        body: Body,
+        subresource: str,
+        options: WriteOptions,
+        warnings: list[str],
+        *,
+        by_apply: bool = False,
+    ) -> Outcome:
+        before = old.body
+        name = before["metadata"]["name"]
+        sent_version = body["metadata"].get("resourceVersion")
+        if sent_version not in (None, "", before["metadata"]["resourceVersion"]):
+            raise conflict(kind.plural, name, _MODIFIED, group=kind.group)
+        body = strategy_of(kind).prepare_update(_isolated(kind, body, before, subresource), before, subresource)
+        if kind.schema is not None:
+            body = kind.schema.defaulted(kind.schema.pruned(body))
+        meta = body["metadata"]
+        if kind.generation and strategy_of(kind).generation_grows(body, before):
+            meta["generation"] = before["metadata"].get("generation", 0) + 1
+        self._validate(kind, body, before)
+        if not by_apply:
+            body = updated(before, body, kind.topology, _writer(kind, options, subresource))
+        body = _as_stored(kind, times_kept(before, body))
+        meta = body["metadata"]
+        if body == before:
+            return Outcome(old, warnings=warnings)
+        key = _key(meta.get("namespace", ""), name)
+        if "deletionTimestamp" in meta and strategy_of(kind).may_go(body):
+            if not options.dry_run:
+                self._storage.delete(kind.resource, key, body)
+            return Outcome(Stored(body, old.revision), warnings=warnings)
+        if options.dry_run:
+            return Outcome(Stored(body, old.revision), warnings=warnings)
+        return Outcome(self._storage.put(kind.resource, key, body), warnings=warnings)
+
+    def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> Outcome:
+        old = self.get(kind, namespace, name)
+        meta = old.body["metadata"]
+        self._check_preconditions(kind, old, options)
+        strategy = strategy_of(kind)
+        strategy.admit_delete(old.body)
+        grace_s = strategy.grace_s(old.body, options.grace_period_s)
+        finalizers = _finalizers(meta, options)
+        if not finalizers and not grace_s and not strategy.stays(old.body):
+            if not options.dry_run:
+                self._storage.delete(kind.resource, _key(namespace, name))
+            return Outcome(old, deleted=True)
+        body = _marked(old.body, finalizers, grace_s)
+        body = strategy.prepare_delete(body)
+        if body == old.body:
+            return Outcome(old)
+        if options.dry_run:
+            return Outcome(Stored(body, old.revision))
+        return Outcome(self._storage.put(kind.resource, _key(namespace, name), body))
+
+    def _check_preconditions(self, kind: Kind, old: Stored, options: DeleteOptions) -> None:
+        wanted = options.preconditions
+        if wanted is None:
+            return
+        meta = old.body["metadata"]
+        for what, value, found, more in (
+            ("UID", wanted.uid, meta["uid"], "deleted and then recreated"),
+            ("ResourceVersion", wanted.resource_version, meta["resourceVersion"], "modified"),
+        ):
+            if value is not None and value != found:
+                why = f"the {what} in the precondition ({value}) does not match the {what} in record ({found})."
+                text = f"{why} The object might have been {more}"
+                # the real server names the kind here, where it names the resource elsewhere
+                raise conflict(kind.plural if kind.custom else kind.kind, meta["name"], text, group=kind.group)
+
+
+_TYPED = ("apiVersion", "kind", "metadata")
+
+
+def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
+    """What a write may change: of the status subresource the status, else all but that. Metadata stays the server's."""
+    old = before["metadata"]
+    meta = body["metadata"]
+    if subresource == "status":
+        rest = {name: value for name, value in before.items() if name != "status"}
+        kept = {**old, "managedFields": meta.get("managedFields", [])} if kind.custom else meta
+        body = {**rest, "metadata": kept, **({"status": body["status"]} if "status" in body else {})}
+    elif kind.has_status:
+        body = {name: value for name, value in body.items() if name != "status"}
+        if "status" in before:
+            body["status"] = before["status"]
+    meta = body["metadata"] = {**body["metadata"]}
+    for name in SYSTEM_FIELDS[1:]:
+        if name in old:
+            meta[name] = old[name]
+        else:
+            meta.pop(name, None)
+    meta.setdefault("uid", old["uid"])
+    meta["resourceVersion"] = old["resourceVersion"]
+    return body
+
+
+def _as_served(kind: Kind, body: Body) -> Body:
+    return body if body["apiVersion"] == kind.api_version else {**body, "apiVersion": kind.api_version}
+
+
+def _as_stored(kind: Kind, body: Body) -> Body:
+    """In the version of the storage; its type comes first (see `lists.type_prefix`)."""
+    typed = {"kind": kind.kind, "apiVersion": kind.stored_api_version, "metadata": body["metadata"]}
+    return {**typed, **{name: value for name, value in body.items() if name not in typed}}
+
+
+def _finalizers(meta: Body, options: DeleteOptions) -> list[str]:
+    """Those that an object has while it goes; the propagation policy is one that the garbage collector removes."""
+    found: list[str] = list(meta.get("finalizers", ()))
+    policy = options.propagation
+    if options.orphan_dependents is not None:
+        policy = "Orphan" if options.orphan_dependents else "Background"
+    if policy is None:
+        return found
+    found = [name for name in found if name not in _FINALIZER_OF.values()]
+    return [*found, _FINALIZER_OF[policy]] if policy in _FINALIZER_OF else found
+
+
+def _marked(body: Body, finalizers: list[str], grace_s: int) -> Body:
+    """The same, being deleted."""
+    meta: dict[str, Any] = {**body["metadata"]}
+    if finalizers:
+        meta["finalizers"] = finalizers
+    else:
+        meta.pop("finalizers", None)
+    if "deletionTimestamp" not in meta:
+        if "generation" in meta:
+            meta["generation"] += 1
+    elif grace_s >= meta.get("deletionGracePeriodSeconds", 0):
+        return {**body, "metadata": meta}
+    meta["deletionTimestamp"] = time_text(datetime.now(UTC) + timedelta(seconds=grace_s))
+    meta["deletionGracePeriodSeconds"] = grace_s
+    return {**body, "metadata": meta}
+
+
+def _key(namespace: str, name: str) -> str:
+    return f"{namespace}/{name}" if namespace else name
+
+
+def _name(body: Body) -> str:
+    meta = body.get("metadata")
+    name = meta.get("name") if isinstance(meta, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _writer(kind: Kind, options: WriteOptions, subresource: str) -> Writer:
+    if subresource == "status":
+        reset = tuple(name for name in kind.fields if name != "status") + (("metadata",) if kind.custom else ())
+    else:
+        reset = ("status",) if kind.has_status else ()
+    return Writer(manager=options.manager, subresource=subresource, reset=reset, now=_now())
+
+
+def _now() -> str:
+    return time_text(datetime.now(UTC))

@@ -1,0 +1,139 @@
+"""Label and field selectors: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#api."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubeloop.simulator.refusals import Body, bad_request
+
+Predicate = Callable[[Body], bool]
+
+_TOKEN = re.compile(r"\s*(==|!=|=|,|\(|\)|!|<|>|[^\s=!,()<>]+)")
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Requirement:
+    key: str
+    wanted: frozenset[str] | None  # None: any value
+    negated: bool
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        found = value is not None and (self.wanted is None or value in self.wanted)
+        return found != self.negated
+
+
+def label_predicate(text: str) -> Predicate | None:
+    """Whether an object is selected; None selects all. Raises `Refusal` (400)."""
+    requirements = _Parser(text).requirements() if text.strip() else ()
+    if not requirements:
+        return None
+
+    def selected(body: Body) -> bool:
+        labels = body["metadata"].get("labels") or {}
+        return all(one.holds(labels) for one in requirements)
+
+    return selected
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._tokens = _tokens(text)
+
+    def requirements(self) -> tuple[_Requirement, ...]:
+        found = [self._requirement()]
+        while (token := self._next()) == ",":
+            found.append(self._requirement())
+        if token:
+            raise bad_request(f"unable to parse requirement: found '{token}', expected: ',' or 'end of string'")
+        return tuple(found)
+
+    def _requirement(self) -> _Requirement:
+        token = self._next()
+        if token == "!":  # noqa: S105 - a token of the grammar
+            return _Requirement(self._key(self._next()), None, negated=True)
+        key = self._key(token)
+        match self._peek():
+            case "" | ",":
+                return _Requirement(key, None, negated=False)
+            case "=" | "==" | "!=" as operator:
+                self._next()
+                value = "" if self._peek() in ("", ",") else self._next()
+                return _Requirement(key, frozenset((self._value(value),)), negated=operator == "!=")
+            case "in" | "notin" as operator:
+                self._next()
+                return _Requirement(key, self._set(), negated=operator == "notin")
+            case "<" | ">":
+                raise bad_request("the simulated API server does not compare labels with '<' and '>'")
+            case other:
+                raise bad_request(f"unable to parse requirement: found '{other}', expected: in, notin, =, ==, !=")
+
+    def _set(self) -> frozenset[str]:
+        if (token := self._next()) != "(":
+            raise bad_request(f"unable to parse requirement: found '{token}' expected: '('")
+        values: list[str] = []
+        while True:
+            values.append("" if self._peek() in (",", ")") else self._value(self._next()))
+            if (token := self._next()) == ")":
+                return frozenset(values)
+            if token != ",":  # noqa: S105 - a token of the grammar
+                raise bad_request(f"unable to parse requirement: found '{token}', expected: ',' or ')'")
+
+    def _key(self, token: str) -> str:
+        if not _KEY.fullmatch(token):
+            raise bad_request(f"unable to parse requirement: <nil>: Invalid value: {_quoted(token)}: not a label's key")
+        return token
+
+    def _value(self, token: str) -> str:
+        if not _VALUE.fullmatch(token):
+            raise bad_request(f"unable to parse requirement: values[0]: Invalid value: {_quoted(token)}")
+        return token
+
+    def _next(self) -> str:
+        return self._tokens.pop() if self._tokens else ""
+
+    def _peek(self) -> str:
+        return self._tokens[-1] if self._tokens else ""
+
+
+def _tokens(text: str) -> list[str]:
+    """Last one first."""
+    return _TOKEN.findall(text)[::-1]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def field_predicate(text: str, paths: Mapping[str, tuple[str, ...]], unknown: Callable[[str], str]) -> Predicate | None:
+    """Whether an object is selected; `paths` are the fields that may select. None selects all.
+
+    Raises `Refusal` (400), for a field that may not select with what `unknown` says of it.
+    """
+    terms: list[tuple[tuple[str, ...], str, bool]] = []
+    for term in filter(None, text.split(",")):
+        found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", term)
+        if found is None:
+            raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
+        name, operator, value = found.groups()
+        if name not in paths:
+            raise bad_request(unknown(name))
+        terms.append((paths[name], value, operator == "!="))
+    if not terms:
+        return None
+
+    def selected(body: Body) -> bool:
+        return all((_text_at(body, path) == value) != negated for path, value, negated in terms)
+
+    return selected
+
+
+def _text_at(body: Any, path: tuple[str, ...]) -> str:
+    for name in path:
+        body = body.get(name) if isinstance(body, dict) else None
+    if isinstance(body, bool):
+        return "true" if body else "false"
+    return "" if body is None else str(body)
