@@ -194,18 +194,18 @@ async def test_a_halted_owner_stands_still_while_others_go_on_and_then_goes_on_i
 
 @virtual_time
 async def test_nothing_of_a_dead_owner_ever_runs_again() -> None:
+    running = asyncio.get_running_loop()
+    assert isinstance(running, VirtualTimeLoop)
     one = Owner("one")
     SECONDS.update(one=[])
     task = _of(one)
     await passed(1.5)
-    one.die()
+    running.kill(one)
     await passed(10)
     task.cancel()
     await passed(10)
     assert SECONDS["one"] == [1]
     assert not task.done()
-    running = asyncio.get_running_loop()
-    assert isinstance(running, VirtualTimeLoop)
     running.bury()
 
 

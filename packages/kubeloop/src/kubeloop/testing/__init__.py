@@ -6,12 +6,12 @@ Needs `kubeloop[testing]`. The real one is imported when it is asked for: it nee
 from typing import TYPE_CHECKING, Any
 
 from kubeloop.testing.assets import Assets, MissingAssets, find_assets
-from kubeloop.testing.process import Process, StartFailed
+from kubeloop.testing.program import Program, StartFailed
 
 if TYPE_CHECKING:
     from kubeloop.testing.control_plane import ControlPlane
 
-__all__ = ["Assets", "ControlPlane", "MissingAssets", "Process", "StartFailed", "find_assets"]
+__all__ = ["Assets", "ControlPlane", "MissingAssets", "Program", "StartFailed", "find_assets"]
 
 
 def __getattr__(name: str) -> Any:

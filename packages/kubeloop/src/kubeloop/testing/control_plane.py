@@ -29,7 +29,7 @@ from kubeloop.client.config import ClusterConfig, StaticToken
 from kubeloop.client.transport import HttpTransport, Request
 from kubeloop.testing.assets import Assets, MissingAssets, find_assets
 from kubeloop.testing.certificates import Certificates, write_file
-from kubeloop.testing.process import Process
+from kubeloop.testing.program import Program
 
 ISSUER = "https://kubeloop.test"
 
@@ -70,7 +70,7 @@ class ControlPlane:
         self._token = secrets.token_hex(16)
         self._folder: Path | None = None
         self._certificates: Certificates | None = None
-        self._processes: dict[str, Process] = {}
+        self._processes: dict[str, Program] = {}
 
     async def __aenter__(self) -> "ControlPlane":
         await self.start()
@@ -190,10 +190,10 @@ class ControlPlane:
             raise RuntimeError("the control plane is not started")
         return self._certificates
 
-    def _run(self, name: str, argv: list[object]) -> Process:
+    def _run(self, name: str, argv: list[object]) -> Program:
         if name in self._processes:
             raise RuntimeError(f"{name} runs already")
-        process = Process(argv, log=self.folder / f"{name}.log", netns=self._netns)
+        process = Program(argv, log=self.folder / f"{name}.log", netns=self._netns)
         self._processes[name] = process
         return process
 

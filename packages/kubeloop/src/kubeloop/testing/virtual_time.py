@@ -61,11 +61,6 @@ class Owner:
         """Nothing of it ever runs again."""
         return self.withheld.maxlen == 0
 
-    def die(self) -> None:
-        """From now on."""
-        self.halted = True
-        self.withheld = deque(maxlen=0)
-
 
 owner: ContextVar[Owner | None] = ContextVar("kubeloop_simulated_owner", default=None)
 
@@ -96,6 +91,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._turns = 0
         self._thread = threading.get_ident()
         self._buried = False
+        self._remains: list[asyncio.Task[Any]] = []  # of dead owners
         self.misuse: InProcessOnly | None = None
         self.set_task_factory(self._new_task)
 
@@ -124,6 +120,13 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         who.halted = False
         self._ready.extend(who.withheld)
         who.withheld.clear()
+
+    def kill(self, who: Owner) -> None:
+        """Nothing of `who` ever runs again."""
+        # held, as the collector would run their `finally` in the midst of the run
+        self._remains += tasks_of(self, who)
+        who.halted = True
+        who.withheld = deque(maxlen=0)
 
     def bury(self) -> None:
         """Ends what is left on a loop that will not run again: without a word, wherever it stands.

@@ -18,7 +18,7 @@ class StartFailed(Exception):
     """A program ended, or was not ready in time. The message holds the end of its log."""
 
 
-class Process:
+class Program:
     """A running program; its output is appended to `log`."""
 
     def __init__(

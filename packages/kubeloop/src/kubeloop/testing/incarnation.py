@@ -1,0 +1,178 @@
+"""A simulated process, one incarnation of it: all that its main has started, however deep, is its.
+
+- `kill`: from that instant nothing of it runs, no `finally` and no shielded task, as after SIGKILL. What of it still
+  waits is cleared away when the run is over and nobody looks any more.
+- `stop`: in order, as SIGTERM does to a program that runs `until_signalled`: its main is cancelled. When that has ended
+  its other tasks are cancelled, as `asyncio.run` does. What does not end in time has swallowed its cancellation:
+  `DidNotStop`.
+- `pause`: it does not run, while time passes, as between SIGSTOP and SIGCONT.
+"""
+
+import asyncio
+import contextvars
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from kubeloop.client.fence import Fence
+from kubeloop.client.transport import Transport
+from kubeloop.metrics import Metrics
+from kubeloop.testing.faults import Fault, FaultKind
+from kubeloop.testing.virtual_time import Owner, VirtualTimeLoop, owner, tasks_of
+
+if TYPE_CHECKING:
+    from kubeloop.testing.world import World
+
+Main = Callable[["Process"], Coroutine[Any, Any, None]]
+"""What a process runs: it is given itself, as its `Cluster`."""
+
+GRACE_S = 30.0
+"""What Kubernetes gives a pod by default between SIGTERM and SIGKILL."""
+
+
+class DidNotStop(AssertionError):
+    """A process was told to stop and did not end: something has swallowed its cancellation."""
+
+
+class Process(Owner):
+    """See the module. It is the `Cluster` that its main is given; `incarnation` counts those of its name, from 1."""
+
+    def __init__(self, world: "World", name: str, incarnation: int, *, reliable: bool) -> None:
+        super().__init__(name)
+        self.world = world
+        self.incarnation = incarnation
+        self.reliable = reliable
+        self.restart_s = 1.0
+        self.cut_off_until = 0.0  # by the loop's clock
+        self.paused = False
+        self.stopping = False
+        self.over = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None  # with which its main has ended
+        self._loop = cast(VirtualTimeLoop, asyncio.get_running_loop())
+        self._context = contextvars.Context()
+        self._context.run(owner.set, self)
+
+    def __str__(self) -> str:
+        return f"{self.name}#{self.incarnation}"
+
+    def transport(self, *, user_agent: str, fence: Fence | None, metrics: Metrics | None) -> Transport:
+        """See `kubeloop.Cluster`: through the simulated network."""
+        return self.world.network.transport(self, fence, user_agent)
+
+    def run(self, main: Main) -> None:
+        """Begins its life."""
+        self.world.note(self, "starts")
+        self.task = self._loop.create_task(main(self), name=str(self), context=self._context)
+        self.task.add_done_callback(self._ended, context=self.world.nowhere)
+
+    @property
+    def alive(self) -> bool:
+        """It was not killed, and its main has not ended."""
+        return not self.over.is_set()
+
+    @property
+    def cut_off(self) -> bool:
+        """Nothing of it reaches the API now."""
+        return self._loop.time() < self.cut_off_until
+
+    def kill(self, *, restart_s: float = 1.0) -> None:
+        """Nothing of it runs from now on; its next incarnation starts after `restart_s`."""
+        if not self.alive:
+            return
+        self.world.note(self, "killed")
+        self.restart_s = restart_s
+        self._loop.kill(self)
+        self.over.set()
+        self.world.network.forget(self)
+
+    def pause(self, seconds: float) -> None:
+        """Nothing of it runs for `seconds`."""
+        if not self.alive or self.paused:
+            return
+        self.world.note(self, f"paused for {seconds:g} s")
+        self.halted = self.paused = True
+        self.world.network.after(seconds, self._go_on)
+
+    def isolate(self, seconds: float) -> None:
+        """Nothing of it reaches the API, and nothing comes back, for `seconds`."""
+        self.world.note(self, f"cut off for {seconds:g} s")
+        self.cut_off_until = max(self.cut_off_until, self._loop.time() + seconds)
+        self.world.network.cut(self, seconds)
+
+    async def stop(self, *, grace_s: float = GRACE_S) -> None:
+        """Until it has ended in order. Raises `DidNotStop` after `grace_s`, and it is killed."""
+        if not self.alive or self.task is None:
+            return
+        self.world.note(self, "told to stop")
+        self.stopping = True
+        handler = self.signal_handlers.get(signal.SIGTERM, self.task.cancel)
+        self._loop.call_soon(handler, context=self._context)
+        try:
+            async with asyncio.timeout(grace_s):
+                await self.over.wait()
+                await self.end_rest()
+        except TimeoutError:
+            tasks = tasks_of(self._loop, self)
+            self.kill()
+            raise DidNotStop(f"{self} did not end within {grace_s:g} s of being told to: {_where(tasks)}") from None
+
+    @asynccontextmanager
+    async def effect(self, what: str) -> AsyncIterator[Fault | None]:
+        """The gate of other simulated back ends: `async with process.effect("POST /ports") as fault: ...`.
+
+        The body is one step, without `await`, and does what `fault` says, as far as it knows such faults: kills are
+        done here. Of a dead process nothing gets here.
+        """
+        _, fault, line = self.world.gate.passed(self, "effect", what, changes=True)
+        if fault is not None and fault.kind is FaultKind.KILL_BEFORE:
+            self.kill(restart_s=fault.seconds)
+            await self.never()
+        yield fault
+        line.answer = line.answer or "done"
+        self.world.changed()
+        if fault is not None and fault.kind is FaultKind.KILL_AFTER:
+            self.kill(restart_s=fault.seconds)
+            await self.never()
+        if fault is not None and fault.kind is FaultKind.PAUSE:
+            self.pause(fault.seconds)
+            await asyncio.sleep(0)
+
+    async def never(self) -> None:
+        """Where the code of a killed process stands."""
+        await self._loop.create_future()
+
+    def end_faults(self) -> None:
+        """It runs, and reaches the API."""
+        self.cut_off_until = 0.0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.paused and not self.dead:
+            self.paused = False
+            self.world.note(self, "goes on")
+            self._loop.resume(self)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if self.over.is_set():
+            return
+        self.over.set()
+        self.error = None if task.cancelled() else task.exception()
+        self.world.note(self, "ended" if self.error is None else f"failed: {self.error!r}")
+
+    async def end_rest(self) -> None:
+        """As `asyncio.run` does when its main has ended: what still runs is cancelled."""
+        while rest := tasks_of(self._loop, self):
+            for task in rest:
+                task.cancel()
+            await asyncio.wait(rest)
+
+
+def _where(tasks: "list[asyncio.Task[Any]]") -> str:
+    return "; ".join(f"{task.get_name()} in {_place(task)}" for task in tasks) or "no task of it is left"
+
+
+def _place(task: "asyncio.Task[Any]") -> str:
+    frames = task.get_stack()
+    return f"{frames[-1].f_code.co_name}" if frames else "nothing"
