@@ -1,0 +1,74 @@
+"""Lists that are sets or maps have no duplicates (x-kubernetes-list-type); resources within have kind and version."""
+
+from typing import Any
+
+from kubeloop.simulator.causes import duplicate, invalid, required
+from kubeloop.simulator.refusals import Cause
+from kubeloop.simulator.schemas.node import Node
+from kubeloop.simulator.schemas.validation import same
+
+_DUPLICATED = ("set", "map")
+
+
+def has_lists(node: Node) -> bool:
+    return node.any(lambda one: one.list_type in _DUPLICATED)
+
+
+def has_embedded(node: Node) -> bool:
+    return node.any(lambda one: one.embedded)
+
+
+def duplicates(node: Node | None, value: Any, path: str = "") -> list[Cause]:
+    """Of every second appearance; later ones are not named."""
+    if node is None or value is None:
+        return []
+    if isinstance(value, list):
+        found = _duplicates_of(node, value, path)
+        return found + [cause for i, one in enumerate(value) for cause in duplicates(node.items, one, f"{path}[{i}]")]
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for name, one in value.items():
+        if node.additional is not None:
+            found += duplicates(node.additional, one, f"{path}[{name}]")
+        if name in node.properties:
+            found += duplicates(node.properties[name], one, f"{path}.{name}" if path else name)
+    return found
+
+
+def _duplicates_of(node: Node, items: list[Any], path: str) -> list[Cause]:
+    if node.list_type not in _DUPLICATED:
+        return []
+    keys = items
+    if node.list_type == "map":
+        for index, item in enumerate(items):
+            if item is not None and not isinstance(item, dict):
+                return [invalid(f"{path}[{index}]", item, "must be an object for an array of list-type map")]
+        keys = [{key: item[key] for key in node.list_keys if key in item} for item in (one or {} for one in items)]
+    return [
+        duplicate(f"{path}[{index}]", key)
+        for index, key in enumerate(keys)
+        if sum(same(key, one) for one in keys[:index]) == 1
+    ]
+
+
+def embedded_problems(node: Node | None, value: Any, path: str = "") -> list[Cause]:
+    """Resources within (x-kubernetes-embedded-resource) say what they are."""
+    if node is None:
+        return []
+    if isinstance(value, list):
+        return [cause for i, one in enumerate(value) for cause in embedded_problems(node.items, one, f"{path}[{i}]")]
+    if not isinstance(value, dict):
+        return []
+    found = []
+    for name in ("apiVersion", "kind") if node.embedded else ():
+        if name not in value:
+            found.append(required(f"{path}.{name}"))
+        elif not isinstance(value[name], str):
+            found.append(invalid(f"{path}.{name}", value[name], "must be a string"))
+        elif not value[name]:
+            found.append(invalid(f"{path}.{name}", "", "must not be empty"))
+    for name, one in value.items():
+        inner = f"{path}.{name}" if path else name
+        found += embedded_problems(node.child(name), one, inner if name in node.properties else f"{path}[{name}]")
+    return found

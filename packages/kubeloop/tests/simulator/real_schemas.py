@@ -1,0 +1,110 @@
+"""The real server's view of a schema: one kind whose `spec` has it, and requests that leave nothing behind."""
+
+import http.client
+import itertools
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubeloop.testing import ControlPlane
+
+Body = dict[str, Any]
+
+GROUP = "differential.kubeloop.dev"
+
+
+@dataclass
+class Verdict:
+    """What was said to a body: its causes, or how it would be stored."""
+
+    causes: list[tuple[str, str, str]] = field(default_factory=list)
+    stored: Body = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+class RealSchemas:
+    """A connection to the real server, kept."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        config = plane.config()
+        context = ssl.create_default_context(cafile=str(config.ca_file))
+        self._connection = http.client.HTTPSConnection(urlsplit(config.server).netloc, context=context, timeout=30)
+        token = next(iter((plane.folder / "tokens.csv").read_text().split(",")))
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._names: Iterator[str] = (f"kind{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in itertools.count())
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def call(self, method: str, path: str, body: Body | None = None) -> tuple[int, Body, list[str]]:
+        """Status, body and warnings."""
+        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        warnings = answer.headers.get_all("Warning") or []
+        return answer.status, json.loads(content) if content.startswith(b"{") else {}, warnings
+
+    def define(self, schema: Body) -> str:
+        """The plural of a new kind, once it is served."""
+        kind = next(self._names)
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        spec = {
+            "group": GROUP,
+            "scope": "Cluster",
+            "names": {"kind": kind.title(), "plural": kind, "singular": kind},
+            "versions": [version],
+        }
+        body = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{kind}.{GROUP}"},
+            "spec": spec,
+        }
+        status, answer, _ = self.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
+        assert status == 201, answer
+        deadline = time.monotonic() + 30
+        while self.call("POST", f"{self._path(kind)}?dryRun=All", {})[0] in (404, 429):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return kind
+
+    def created(self, plural: str, body: Body) -> Verdict:
+        """What would become of a create."""
+        return self._verdict(self.call("POST", f"{self._path(plural)}?dryRun=All", self.object(plural, body)))
+
+    def updated(self, plural: str, body: Body, old: Body) -> Verdict | None:
+        """What would become of an update of `old`; None when that is refused already."""
+        status, answer, _ = self.call("POST", self._path(plural), self.object(plural, old))
+        if status != 201:
+            return None
+        try:
+            new = self.object(plural, body)
+            new["metadata"]["resourceVersion"] = answer["metadata"]["resourceVersion"]
+            return self._verdict(self.call("PUT", f"{self._path(plural)}/a?dryRun=All", new))
+        finally:
+            self.call("DELETE", f"{self._path(plural)}/a")
+
+    @staticmethod
+    def object(plural: str, body: Body) -> Body:
+        return {"apiVersion": f"{GROUP}/v1", "kind": plural.title(), "metadata": {"name": "a"}, **body}
+
+    @staticmethod
+    def _verdict(answered: tuple[int, Body, list[str]]) -> Verdict:
+        status, answer, warnings = answered
+        if status in (200, 201):
+            stored = {name: one for name, one in answer.items() if name not in ("apiVersion", "kind", "metadata")}
+            found = [
+                warning.split('unknown field \\"')[1].split('\\"')[0] for warning in warnings if "unknown" in warning
+            ]
+            return Verdict(stored=stored, unknown=sorted(found))
+        assert status == 422, answer
+        causes = answer["details"]["causes"]
+        return Verdict(causes=[(one.get("reason", ""), one.get("field", ""), one["message"]) for one in causes])
+
+    @staticmethod
+    def _path(plural: str) -> str:
+        return f"/apis/{GROUP}/v1/{plural}"

@@ -1,0 +1,90 @@
+"""Structural schemas against the real server: verdict, causes with their words, unknown fields and what is stored."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubeloop.simulator.structural import StructuralSchema
+from kubeloop.testing import ControlPlane
+
+from .real_schemas import RealSchemas, Verdict
+from .schema_samples import Body, random_schema, values
+
+EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="session")
+def real(control_plane: ControlPlane) -> Iterator[RealSchemas]:
+    found = RealSchemas(control_plane)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def defined(real: RealSchemas) -> Callable[[str, Body], tuple[str, StructuralSchema]]:
+    """A kind on the real server and its schema here, made once for each name."""
+    known: dict[str, tuple[str, StructuralSchema]] = {}
+
+    def define(name: str, spec: Body) -> tuple[str, StructuralSchema]:
+        if name not in known:
+            schema = {"type": "object", "properties": {"spec": spec}}
+            known[name] = real.define(schema), StructuralSchema(schema)
+        return known[name]
+
+    return define
+
+
+def verdict(schema: StructuralSchema, body: Body, old: Body | None = None) -> Verdict:
+    """Ours."""
+    stored = schema.defaulted(schema.pruned(body))
+    problems = schema.problems(stored, old)
+    if problems:
+        return Verdict(causes=[(cause.reason, cause.field, cause.message) for cause in problems])
+    ours = {name: one for name, one in stored.items() if name not in ("apiVersion", "kind", "metadata")}
+    return Verdict(stored=ours, unknown=schema.unknown_fields(body))
+
+
+def in_go(value: Any) -> Any:
+    """Numbers as text: Go writes 1.0 as 1, and whole numbers beyond its integers as floats."""
+    if isinstance(value, dict):
+        return {name: in_go(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [in_go(one) for one in value]
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def check(ours: Verdict, theirs: Verdict) -> None:
+    assert sorted(ours.causes) == sorted(theirs.causes)
+    assert in_go(ours.stored) == in_go(theirs.stored)
+    assert ours.unknown == theirs.unknown
+
+
+@pytest.mark.parametrize("seed", range(4))
+@EXAMPLES
+@given(data=st.data())
+def test_creates_end_as_on_the_real_server(real: RealSchemas, defined: Any, seed: int, data: st.DataObject) -> None:
+    chance = random.Random(seed)
+    spec = {"type": "object", "properties": {f"f{number}": random_schema(chance) for number in range(12)}}
+    plural, schema = defined(f"random{seed}", spec)
+    field = data.draw(st.sampled_from(sorted(spec["properties"])))
+    body = {"spec": {field: data.draw(values(spec["properties"][field]))}}
+    check(verdict(schema, real.object(plural, body)), real.created(plural, body))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@settings(EXAMPLES, max_examples=40)
+@given(data=st.data())
+def test_updates_end_as_on_the_real_server(real: RealSchemas, defined: Any, seed: int, data: st.DataObject) -> None:
+    chance = random.Random(seed)
+    spec = {"type": "object", "properties": {f"f{number}": random_schema(chance) for number in range(12)}}
+    plural, schema = defined(f"random{seed}", spec)
+    field = data.draw(st.sampled_from(sorted(spec["properties"])))
+    old, new = ({"spec": {field: data.draw(values(spec["properties"][field]))}} for _ in range(2))
+    theirs = real.updated(plural, new, old)
+    if theirs is not None:
+        before = schema.defaulted(schema.pruned(real.object(plural, old)))
+        check(verdict(schema, real.object(plural, new), before), theirs)
