@@ -151,7 +151,7 @@ class EventRecorder:
         metrics: Metrics | None = None,
         queue_size: int = 1000,
         flush_s: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """`reporting_controller` is a qualified name, as `kubeloop.dev/widgets`; the instance is the process's name.
 
@@ -166,7 +166,7 @@ class EventRecorder:
         self._dropped = (metrics or Metrics()).events_dropped
         self._queue_size = queue_size
         self._flush_s = flush_s
-        self._clock = clock
+        self._clock = clock if clock is not None else time.monotonic  # not a default: it would bind the real one
         # both least recently used first, and bounded
         self._series: dict[_Key, _Series] = {}
         self._buckets: dict[ObjectReference, _Bucket] = {}

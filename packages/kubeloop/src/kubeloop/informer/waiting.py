@@ -13,7 +13,7 @@ class Waiting:
     """The waiters of one informer."""
 
     def __init__(self) -> None:
-        self._by_key: dict[ObjectKey, set[asyncio.Future[None]]] = {}
+        self._by_key: dict[ObjectKey, dict[asyncio.Future[None], None]] = {}  # woken in the order in which they came
         # ordered by version; who has left otherwise stays until its version is reached
         self._by_version: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0  # no two entries compare by their futures
@@ -21,15 +21,15 @@ class Waiting:
     async def wait(self, key: ObjectKey, version: int = 0) -> None:
         """Until the object of `key` changes or, if given, `version` is reached."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._by_key.setdefault(key, set())
-        waiting.add(woken)
+        waiting = self._by_key.setdefault(key, {})
+        waiting[woken] = None
         if version:
             self._tickets += 1
             heapq.heappush(self._by_version, (version, self._tickets, woken))
         try:
             await woken
         finally:
-            waiting.discard(woken)
+            del waiting[woken]
             if not waiting and self._by_key.get(key) is waiting:
                 del self._by_key[key]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 
@@ -78,6 +79,7 @@ class Exchange:
             return
         response = server.handle(self.request, user_agent=self.user_agent)
         self.line.answer = str(response.status)
+        self.line.body = crc32(response.body)
         if self.kind is FaultKind.KILL_AFTER:
             self.who.kill(restart_s=self.seconds)
         elif self.kind is FaultKind.ANSWER_LOST:

@@ -205,6 +205,7 @@ _APPLIES: dict[FaultKind, Callable[[Call], bool]] = {
     FaultKind.CONFLICT: _is_effect,
     FaultKind.GONE: _may_be_gone,
     FaultKind.FAILED: _is_request,
+    FaultKind.STALE: lambda call: bool(call.resource),
     FaultKind.WATCH_CLOSED: _is_watch,
     FaultKind.WATCH_BROKEN: _is_watch,
     FaultKind.WATCH_GONE: _is_watch,

@@ -13,7 +13,7 @@ import contextvars
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from kubeloop.client.fence import Fence
 from kubeloop.client.transport import Transport
@@ -107,16 +107,15 @@ class Process(Owner):
             return
         self.world.note(self, "told to stop")
         self.stopping = True
-        handler = self.signal_handlers.get(signal.SIGTERM, self.task.cancel)
-        self._loop.call_soon(handler, context=self._context)
+        self._go_on()
+        self._loop.call_soon(self.signal_handlers.get(signal.SIGTERM, self.task.cancel), context=self._context)
+        ends_at = self._loop.time() + grace_s
         try:
-            async with asyncio.timeout(grace_s):
+            async with asyncio.timeout_at(ends_at):
                 await self.over.wait()
-                await self.end_rest()
         except TimeoutError:
-            tasks = tasks_of(self._loop, self)
-            self.kill()
-            raise DidNotStop(f"{self} did not end within {grace_s:g} s of being told to: {_where(tasks)}") from None
+            self._did_not_stop(grace_s)
+        await self.end_rest(grace_s=ends_at - self._loop.time())
 
     @asynccontextmanager
     async def effect(self, what: str) -> AsyncIterator[Fault | None]:
@@ -161,18 +160,30 @@ class Process(Owner):
         self.error = None if task.cancelled() else task.exception()
         self.world.note(self, "ended" if self.error is None else f"failed: {self.error!r}")
 
-    async def end_rest(self) -> None:
-        """As `asyncio.run` does when its main has ended: what still runs is cancelled."""
-        while rest := tasks_of(self._loop, self):
-            for task in rest:
-                task.cancel()
-            await asyncio.wait(rest)
+    async def end_rest(self, *, grace_s: float = GRACE_S) -> None:
+        """As `asyncio.run` does when its main has ended: what still runs is cancelled. Raises `DidNotStop`."""
+        try:
+            async with asyncio.timeout(grace_s):
+                while rest := tasks_of(self._loop, self):
+                    for task in rest:
+                        task.cancel()
+                    await asyncio.wait(rest)
+        except TimeoutError:
+            self._did_not_stop(grace_s)
 
-
-def _where(tasks: "list[asyncio.Task[Any]]") -> str:
-    return "; ".join(f"{task.get_name()} in {_place(task)}" for task in tasks) or "no task of it is left"
+    def _did_not_stop(self, grace_s: float) -> NoReturn:
+        where = "; ".join(f"{task.get_name()} in {_place(task)}" for task in tasks_of(self._loop, self))
+        self.over.clear()
+        self.kill()
+        text = f"{self} did not end within {grace_s:g} s of being told to: something swallows its cancellation: {where}"
+        raise DidNotStop(text) from None
 
 
 def _place(task: "asyncio.Task[Any]") -> str:
-    frames = task.get_stack()
-    return f"{frames[-1].f_code.co_name}" if frames else "nothing"
+    """The innermost function that the task waits in."""
+    found = "nothing"
+    awaited: Any = task.get_coro()
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        found = f"{awaited.__qualname__} (line {frame.f_lineno} of {frame.f_code.co_filename.rpartition('/')[2]})"
+        awaited = awaited.cr_await
+    return found

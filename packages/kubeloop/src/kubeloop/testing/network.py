@@ -128,12 +128,12 @@ class NetworkTransport:
 
     async def request(self, request: Request, *, timeout_s: float) -> Response:
         """See `Transport.request`."""
-        answered, line, _ = await self._send(request)
+        answered, line = await self._send(request)
         answer = await self._wait(answered, request, line, timeout_s)
         assert isinstance(answer, Response)
         return answer
 
-    async def _send(self, request: Request) -> "tuple[asyncio.Future[Answer], Line, Fault | None]":
+    async def _send(self, request: Request) -> "tuple[asyncio.Future[Answer], Line]":
         call, fault, line = self._leave(request)
         server = self._network.pick()
         if fault is not None:
@@ -144,7 +144,7 @@ class NetworkTransport:
         answered: asyncio.Future[Answer] = self._loop.create_future()
         exchange = Exchange(self._network, self._who, request, self._user_agent, server, call, fault, line, answered)
         exchange.leave()
-        return answered, line, fault
+        return answered, line
 
     async def _wait(
         self, answered: "asyncio.Future[Answer]", request: Request, line: Line, timeout_s: float
@@ -169,10 +169,19 @@ class NetworkTransport:
         self, request: Request, *, open_timeout_s: float, idle_timeout_s: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """See `Transport.stream`."""
-        answered, line, fault = await self._send(request)
+        answered, line = await self._send(request)
         served = await self._wait(answered, request, line, open_timeout_s)
         assert not isinstance(served, Response)
-        stream = Stream(self._network, self._who, served, request.path, fault, idle_timeout_s=idle_timeout_s)
+        number = line.call.number if line.call is not None else 0
+        stream = Stream(
+            self._network,
+            self._who,
+            served,
+            request.path,
+            line.fault,
+            number=number,
+            idle_timeout_s=idle_timeout_s,
+        )
         self._open[stream] = None
         try:
             yield stream

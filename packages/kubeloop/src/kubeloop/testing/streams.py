@@ -45,6 +45,7 @@ class Stream:
         path: str,
         fault: Fault | None,
         *,
+        number: int,
         idle_timeout_s: float,
     ) -> None:
         self._network = network
@@ -66,8 +67,7 @@ class Stream:
             self._becomes_faulty()
             if fault.kind is FaultKind.WATCH_STALLED:
                 self._held = []
-            strike = _STRIKES[fault.kind]
-            network.after(fault.seconds, lambda: strike(self), counts=False)
+            network.after(fault.seconds, partial(self._struck, fault.kind, number), counts=False)
 
     def __aiter__(self) -> Self:
         return self
@@ -112,6 +112,11 @@ class Stream:
             self._network.after(TCP_BEARS_S, self.break_off)
 
     # faults
+
+    def _struck(self, kind: FaultKind, number: int) -> None:
+        if not self._closed:
+            self._network.world.note(self._who, f"call {number}: {kind}{' until now' * (self._held is not None)}")
+            _STRIKES[kind](self)
 
     def end(self) -> None:
         """In order."""

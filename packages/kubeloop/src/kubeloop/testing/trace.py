@@ -8,6 +8,7 @@ number among those that may change something. Two runs of one seed have equal tr
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from kubeloop.testing.faults import Call, Fault
 
@@ -23,6 +24,7 @@ class Line:
     answer: str
     call: Call | None = None
     fault: Fault | None = None
+    body: int = 0  # a checksum of the answer's, which is not shown but compared
 
     def __str__(self) -> str:
         head = f"{self.at_s:10.3f}  {self.process:14}"
@@ -54,6 +56,13 @@ class Trace:
         return isinstance(other, Trace) and self.lines == other.lines
 
     __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def digest(self) -> str:
+        """Of the lines and the bodies of all answers: equal where the traces are."""
+        hashed = blake2b(digest_size=16)
+        for line in self.lines:
+            hashed.update(f"{line} {line.body:x}\n".encode())
+        return hashed.hexdigest()
 
     def last(self, count: int) -> str:
         """The last lines, as text."""

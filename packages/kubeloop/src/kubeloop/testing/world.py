@@ -29,6 +29,10 @@ NO_CHANGE = frozenset(("leases.coordination.k8s.io", "events.events.k8s.io"))
 """Resources that are written while nothing happens, or to tell that it did."""
 
 
+LONGEST_S = 24 * 3600.0
+"""Of a scenario, in virtual time."""
+
+
 class StillChanging(AssertionError):
     """It never became quiet."""
 
@@ -130,23 +134,27 @@ class World:
         while True:
             await life.over.wait()
             self.changed()
-            if life.stopping:
-                return
             if not life.dead:
-                await life.end_rest()
-                if life.error is None:
-                    return
-                if not _may_happen(life.error):
+                if life.error is not None and not _may_happen(life.error):
                     self.fail(life.error)
+                if life.stopping or not await self._ended_whole(life) or life.error is None:
                     return
             self._restarting += 1
             await asyncio.sleep(life.restart_s)
             self._restarting -= 1
             life = self._begin(life.name, main, life.reliable)
 
+    async def _ended_whole(self, life: Process) -> bool:
+        """Its main has ended; what else it has started ends too, or the run fails."""
+        try:
+            await life.end_rest()
+        except DidNotStop as error:
+            self.fail(error)
+        return self.failure is None
+
     def _written(self, change: Change) -> None:
         if change.resource not in NO_CHANGE:
-            self.changed()
+            self._changed_at = self.loop.time()
 
     def unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop's exception handler: what nobody caught fails the run, but for dead processes'."""
@@ -159,8 +167,10 @@ class World:
         """The whole run. Raises what it failed with."""
         steps = self.loop.create_task(scenario(self), name="scenario")
         failed = self.loop.create_task(self._failed.wait())
-        await asyncio.wait((steps, failed), return_when=asyncio.FIRST_COMPLETED)
-        if steps.done() and self.failure is None:
+        await asyncio.wait((steps, failed), return_when=asyncio.FIRST_COMPLETED, timeout=LONGEST_S)
+        if self.failure is None:
+            if not steps.done():
+                raise StillChanging(f"the scenario has not come to its end within {LONGEST_S / 3600:g} hours")
             await steps
             await self._stop_all()
         if self.failure is not None:
