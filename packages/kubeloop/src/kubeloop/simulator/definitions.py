@@ -5,8 +5,13 @@ from typing import Any
 
 from kubeloop.model.times import time_text
 from kubeloop.simulator.kinds import Kind, Kinds
+from kubeloop.simulator.options import DeleteOptions
 from kubeloop.simulator.refusals import Body
+from kubeloop.simulator.registry import Registry
 from kubeloop.simulator.storage import Change, Storage
+from kubeloop.simulator.strategies.cluster import CLEANUP
+from kubeloop.simulator.structural import StructuralSchema
+from kubeloop.simulator.topology import of_object
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
@@ -14,20 +19,31 @@ DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 class Definitions:
     """Serves the kinds of the definitions that are there, and does what the real server's controllers do with them."""
 
-    def __init__(self, storage: Storage, kinds: Kinds) -> None:
+    def __init__(self, storage: Storage, registry: Registry, kinds: Kinds) -> None:
         self._storage = storage
+        self._registry = registry
+        self._ending: dict[str, None] = {}  # definitions whose objects are being deleted
         self._kinds = kinds
         for stored in storage.objects(DEFINITIONS).values():
             self._serve(stored.body)
 
     def changed(self, change: Change) -> None:
-        """A definition was written."""
+        """Something was written."""
+        if change.resource != DEFINITIONS:
+            if change.type == "DELETED" and change.resource in self._ending:
+                self._end(change.resource)
+            return
         if change.type == "DELETED":
+            self._ending.pop(change.key, None)
             self._kinds.replace(change.key, ())
             return
         self._serve(change.now.body)
         latest = self._storage.get(DEFINITIONS, change.key)
-        if latest is change.now:  # else another server has done what there was to do
+        if latest is not change.now:
+            return  # another server has done what there was to do
+        if "deletionTimestamp" in latest.body["metadata"]:
+            self._end(change.key)
+        else:
             self._establish(change.key, latest.body)
 
     def _serve(self, definition: Body) -> None:
@@ -50,6 +66,36 @@ class Definitions:
         definition = self._write_status(name, definition, conditions=[accepted, established], acceptedNames=names)
         established = _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
         self._write_status(name, definition, conditions=[accepted, established])
+
+    def _end(self, name: str) -> None:
+        """Deletes its objects, and lets it go when they are gone."""
+        definition = self._storage.get(DEFINITIONS, name)
+        if definition is None or CLEANUP not in definition.body["metadata"].get("finalizers", ()):
+            return
+        if name not in self._ending:
+            self._ending[name] = None
+            for kind in [kind for kind in self._kinds if kind.resource == name][:1]:
+                self._delete_all(kind)
+        if self._storage.objects(name):
+            return
+        current = self._storage.get(DEFINITIONS, name)
+        if current is None:
+            return
+        meta = current.body["metadata"]
+        body = {
+            **current.body,
+            "metadata": {**meta, "finalizers": [one for one in meta["finalizers"] if one != CLEANUP]},
+        }
+        if body["metadata"]["finalizers"]:
+            self._storage.put(DEFINITIONS, name, body)
+        else:
+            self._storage.delete(DEFINITIONS, name)
+
+    def _delete_all(self, kind: Kind) -> None:
+        for stored in tuple(self._storage.objects(kind.resource).values()):
+            meta = stored.body["metadata"]
+            if "deletionTimestamp" not in meta:
+                self._registry.delete(kind, meta.get("namespace", ""), meta["name"], DeleteOptions())
 
     def _write_status(self, name: str, definition: Body, **status: Any) -> Body:
         body = {
@@ -96,6 +142,7 @@ def kinds_of(definition: Body) -> list[Kind]:
 
 def _kind(spec: Body, version: Body, stored: str) -> Kind:
     names = spec["names"]
+    schema = StructuralSchema(version["schema"]["openAPIV3Schema"])
     selectable = [one["jsonPath"].removeprefix(".") for one in version.get("selectableFields", ())]
     return Kind(
         group=spec["group"],
@@ -110,6 +157,8 @@ def _kind(spec: Body, version: Body, stored: str) -> Kind:
         selectable={path: tuple(path.split(".")) for path in selectable},
         generation=True,
         unconditional=False,
+        schema=schema,
+        topology=of_object(schema.topology),
         custom=True,
         warning=_warning(spec, version),
         stored_version=stored,

@@ -1,33 +1,9 @@
-"""Stands in for managed_fields until that is there: no field has a manager."""
+"""Stands in for `patches` until that is there."""
 
 from typing import Any
 
 from kubeloop.simulator.refusals import Body, unsupported
 from kubeloop.simulator.topology import Topology
-
-
-def updated(old: Body | None, new: Body, *, manager: str, subresource: str, topology: Topology, now: str) -> Body:
-    return new
-
-
-def applied(
-    live: Body | None,
-    patch: Body,
-    *,
-    manager: str,
-    force: bool,
-    subresource: str,
-    topology: Topology,
-    now: str,
-) -> Body:
-    merged: Body = _merged(live or {}, patch)
-    return merged
-
-
-def _merged(live: Any, patch: Any) -> Any:
-    if not isinstance(live, dict) or not isinstance(patch, dict):
-        return patch
-    return {**live, **{name: _merged(live.get(name), value) for name, value in patch.items()}}
 
 
 def json_patched(body: Body, operations: Any) -> Body:

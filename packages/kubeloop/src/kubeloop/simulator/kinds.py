@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kubeloop.simulator.refusals import Body, Cause
-from kubeloop.simulator.topology import DEDUCED, Topology, of_object
+from kubeloop.simulator.topology import Topology
 
 
 class Schema(Protocol):
@@ -21,20 +21,18 @@ class Schema(Protocol):
     def problems(self, body: Body, old: Body | None) -> list[Cause]: ...
 
 
-_ANY = of_object(DEDUCED)
 _BY_METADATA = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Kind:
-    """One kind in one version. `fields` are its top-level fields beside apiVersion, kind and metadata."""
+    """One kind in one version."""
 
     group: str
     version: str
     plural: str
     kind: str
     namespaced: bool = True
-    fields: tuple[str, ...] = ("spec", "status")
     subresources: frozenset[str] = frozenset()
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -47,8 +45,8 @@ class Kind:
     creates_on_update: bool = False  # a PUT creates what is not there
     answers_deleted: bool = False  # a DELETE answers with the object, not with a Status
     collection_deletable: bool = True
-    schema: Schema | None = None
-    topology: Topology = _ANY
+    schema: Schema | None = None  # of a custom kind; those of the others are in `built_in`
+    topology: Topology | None = None
     custom: bool = False
     warning: str = ""  # to who uses this version
     stored_version: str = ""  # in which objects are stored; the same by default
@@ -119,26 +117,14 @@ _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion"
 _CORE_EVENT_FIELDS = _paths(*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "type")
 _EVENT_FIELDS = _paths(*(f"regarding.{name}" for name in _INVOLVED), "reason", "reportingController", "type")
 # fmt: off
-_CORE_EVENT = (
-    "action", "count", "eventTime", "firstTimestamp", "involvedObject", "lastTimestamp", "message", "reason", "related",
-    "reportingComponent", "reportingInstance", "series", "source", "type",
-)
-_EVENT = (
-    "action", "deprecatedCount", "deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedSource", "eventTime",
-    "note", "reason", "regarding", "related", "reportingController", "reportingInstance", "series", "type",
-)
-_STORAGE_CLASS = (
-    "allowVolumeExpansion", "allowedTopologies", "mountOptions", "parameters", "provisioner", "reclaimPolicy",
-    "volumeBindingMode",
-)
 _RBAC = "rbac.authorization.k8s.io"
 _WEBHOOKS = "admissionregistration.k8s.io"
 
 BUILT_IN: tuple[Kind, ...] = (
-    _core("configmaps", "ConfigMap", "cm", fields=("data", "binaryData", "immutable")),
-    _core("endpoints", "Endpoints", "ep", fields=("subsets",), singular="endpoints"),
-    _core("events", "Event", "ev", fields=_CORE_EVENT, selectable=_CORE_EVENT_FIELDS, creates_on_update=True),
-    _core("limitranges", "LimitRange", "limits", fields=("spec",), creates_on_update=True),
+    _core("configmaps", "ConfigMap", "cm"),
+    _core("endpoints", "Endpoints", "ep", singular="endpoints", creates_on_update=True),
+    _core("events", "Event", "ev", selectable=_CORE_EVENT_FIELDS, creates_on_update=True),
+    _core("limitranges", "LimitRange", "limits", creates_on_update=True),
     _core("namespaces", "Namespace", "ns", namespaced=False, subresources=frozenset(("status", "finalize")),
           selectable=_paths("status.phase"), collection_deletable=False),
     _core("nodes", "Node", "no", namespaced=False, subresources=_STATUS, selectable=_paths("spec.unschedulable")),
@@ -146,16 +132,16 @@ BUILT_IN: tuple[Kind, ...] = (
     _core("persistentvolumes", "PersistentVolume", "pv", namespaced=False, subresources=_STATUS, answers_deleted=True),
     _core("pods", "Pod", "po", subresources=frozenset(("status", "binding", "eviction")), categories=_ALL,
           selectable=_POD_FIELDS, generation=True, answers_deleted=True),
-    _core("podtemplates", "PodTemplate", fields=("template",), answers_deleted=True),
+    _core("podtemplates", "PodTemplate", generation=True, answers_deleted=True),
     _core("replicationcontrollers", "ReplicationController", "rc", subresources=_STATUS, categories=_ALL,
           generation=True, selectable=_paths("status.replicas")),
     _core("resourcequotas", "ResourceQuota", "quota", subresources=_STATUS, answers_deleted=True),
-    _core("secrets", "Secret", fields=("data", "stringData", "immutable", "type"), selectable=_paths("type")),
+    _core("secrets", "Secret", selectable=_paths("type")),
     _core("serviceaccounts", "ServiceAccount", "sa", answers_deleted=True,
-          fields=("automountServiceAccountToken", "imagePullSecrets", "secrets")),
+         ),
     _core("services", "Service", "svc", subresources=_STATUS, categories=_ALL, answers_deleted=True,
           selectable=_paths("spec.clusterIP", "spec.type")),
-    _apps("controllerrevisions", "ControllerRevision", fields=("data", "revision"), generation=False, categories=()),
+    _apps("controllerrevisions", "ControllerRevision", generation=False, categories=()),
     _apps("daemonsets", "DaemonSet", "ds", subresources=_STATUS),
     _apps("deployments", "Deployment", "deploy", subresources=_SCALED),
     _apps("replicasets", "ReplicaSet", "rs", subresources=_SCALED, selectable=_paths("status.replicas")),
@@ -163,29 +149,29 @@ BUILT_IN: tuple[Kind, ...] = (
     _of("batch", "cronjobs", "CronJob", "cj", subresources=_STATUS, categories=_ALL, generation=True),
     _of("batch", "jobs", "Job", subresources=_STATUS, categories=_ALL, generation=True,
         selectable=_paths("status.successful")),
-    _of("coordination.k8s.io", "leases", "Lease", fields=("spec",), creates_on_update=True, unconditional=False),
-    _of("discovery.k8s.io", "endpointslices", "EndpointSlice", fields=("addressType", "endpoints", "ports"),
+    _of("coordination.k8s.io", "leases", "Lease", creates_on_update=True, unconditional=False),
+    _of("discovery.k8s.io", "endpointslices", "EndpointSlice",
         generation=True),
-    _of("events.k8s.io", "events", "Event", "ev", fields=_EVENT, selectable=_EVENT_FIELDS, creates_on_update=True),
-    _of("networking.k8s.io", "ingressclasses", "IngressClass", fields=("spec",), namespaced=False, generation=True),
+    _of("events.k8s.io", "events", "Event", "ev", selectable=_EVENT_FIELDS, creates_on_update=True),
+    _of("networking.k8s.io", "ingressclasses", "IngressClass", namespaced=False, generation=True),
     _of("networking.k8s.io", "ingresses", "Ingress", "ing", subresources=_STATUS, generation=True),
-    _of("networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol", fields=("spec",), generation=True),
+    _of("networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol", generation=True),
     _of("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", subresources=_STATUS, generation=True,
         unconditional=False),
-    _of(_RBAC, "clusterrolebindings", "ClusterRoleBinding", fields=("roleRef", "subjects"), namespaced=False,
+    _of(_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False,
         creates_on_update=True),
-    _of(_RBAC, "clusterroles", "ClusterRole", fields=("aggregationRule", "rules"), namespaced=False,
+    _of(_RBAC, "clusterroles", "ClusterRole", namespaced=False,
         creates_on_update=True),
-    _of(_RBAC, "rolebindings", "RoleBinding", fields=("roleRef", "subjects"), creates_on_update=True),
-    _of(_RBAC, "roles", "Role", fields=("rules",), creates_on_update=True),
+    _of(_RBAC, "rolebindings", "RoleBinding", creates_on_update=True),
+    _of(_RBAC, "roles", "Role", creates_on_update=True),
     _of("scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc", namespaced=False, generation=True,
-        fields=("description", "globalDefault", "preemptionPolicy", "value")),
-    _of("storage.k8s.io", "storageclasses", "StorageClass", "sc", fields=_STORAGE_CLASS, namespaced=False,
+       ),
+    _of("storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False,
         answers_deleted=True),
-    _of(_WEBHOOKS, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", fields=("webhooks",),
-        namespaced=False, categories=_EXTENSIONS, generation=True),
-    _of(_WEBHOOKS, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", fields=("webhooks",),
-        namespaced=False, categories=_EXTENSIONS, generation=True),
+    _of(_WEBHOOKS, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration",
+        namespaced=False, categories=_EXTENSIONS, generation=True, unconditional=False),
+    _of(_WEBHOOKS, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration",
+        namespaced=False, categories=_EXTENSIONS, generation=True, unconditional=False),
     _of("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd", "crds",
         namespaced=False, categories=_EXTENSIONS, subresources=_STATUS, generation=True, unconditional=False),
 )

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubeloop.model.times import time_text
+from kubeloop.simulator.built_in import schema_of, topology_of
 from kubeloop.simulator.field_management import Writer, applied, times_kept, updated
-from kubeloop.simulator.kinds import Kind
+from kubeloop.simulator.kinds import Kind, Schema
 from kubeloop.simulator.lists import read_version, too_large
 from kubeloop.simulator.metadata import (
     SYSTEM_FIELDS,
@@ -39,7 +40,6 @@ Patcher = Callable[[Body], Body]
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _FINALIZER_OF = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
-_NAMESPACE_FREE = ("events",)
 
 
 @dataclass(slots=True)
@@ -76,30 +76,31 @@ class Registry:
 
     def create(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> Outcome:
         """Of what a client sent."""
-        warnings = self._read(kind, namespace, body, options)
-        self._admit(kind, namespace, body["metadata"])
-        body = self._new(kind, namespace, body)
-        body = updated(None, body, kind.topology, _writer(kind, options, ""))
+        body, warnings = self._read(kind, namespace, body, options)
+        meta = body["metadata"]
+        if meta.get("resourceVersion") not in (None, "0"):
+            raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
+        meta.pop("managedFields", None)
+        body = updated(None, self._completed(kind, body), topology_of(kind), _writer(kind, options, "", body))
         return self._insert(kind, namespace, body, options, warnings)
 
     def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
-        body = _as_stored(kind, body)
-        meta = body["metadata"]
-        key = _key(namespace, meta["name"])
+        """Stores what is new and complete, with what a new object gets from the server."""
+        self._admit(kind, namespace, body["metadata"])
+        body = self._new(kind, namespace, body)
+        name = body["metadata"]["name"]
+        key = _key(namespace, name)
         if self._storage.get(kind.resource, key) is not None:
-            raise already_exists(kind.plural, meta["name"], group=kind.group)
+            raise already_exists(kind.plural, name, group=kind.group)
         if options.dry_run:
             return Outcome(Stored(body, 0), created=True, warnings=warnings)
         return Outcome(self._storage.put(kind.resource, key, body), created=True, warnings=warnings)
 
     def _new(self, kind: Kind, namespace: str, body: Body) -> Body:
-        """What is stored of a new object."""
         meta = body["metadata"]
-        if meta.get("resourceVersion") not in (None, "0"):
-            raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = meta["generateName"][:58] + self._storage.new_suffix()
-        for name in (*SYSTEM_FIELDS, "resourceVersion", "selfLink", "managedFields"):
+        for name in (*SYSTEM_FIELDS, "resourceVersion", "selfLink"):
             meta.pop(name, None)
         if namespace:
             meta["namespace"] = namespace
@@ -109,14 +110,20 @@ class Registry:
             meta["generation"] = 1
         if kind.has_status:
             body.pop("status", None)
-        body = strategy_of(kind).prepare_create(body)
-        if kind.schema is not None:
-            body = kind.schema.defaulted(kind.schema.pruned(body))
+        body = strategy_of(kind).prepare_create(_as_stored(kind, body), self._storage)
         self._validate(kind, body, None)
         return body
 
-    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> list[str]:
-        """Sees that a body is one of this kind and namespace; gives the warnings about what it should not hold."""
+    def _completed(self, kind: Kind, body: Body) -> Body:
+        """With defaults."""
+        schema = schema_of(kind)
+        body = schema.defaulted(body)
+        if not kind.custom:
+            _refuse_wrong_types(kind, schema, body)
+        return strategy_of(kind).defaulted(body)
+
+    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> tuple[Body, list[str]]:
+        """Sees that a body is one of this kind and namespace; gives what it may hold, and warnings about the rest."""
         self._read_type(kind, body)
         body["metadata"], unknown = read_metadata(body)
         meta = body["metadata"]
@@ -124,19 +131,16 @@ class Registry:
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
         if not namespace:
             del meta["namespace"]
-        if kind.schema is not None:
-            unknown += kind.schema.unknown_fields(body)
-        else:
-            for name in [name for name in body if name not in kind.fields and name not in _TYPED]:
-                del body[name]
-                unknown.append(name)
+        schema = schema_of(kind)
+        unknown += schema.unknown_fields(body)
+        if unknown:
+            body = schema.pruned(body)
         if not unknown or options.validation == "Ignore":
-            return []
+            return body, []
         listed = [f'unknown field "{name}"' for name in unknown]
         if options.validation == "Strict":
-            what = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}'
-            raise bad_request(f"{what}: strict decoding error: {', '.join(listed)}")
-        return listed
+            raise _unreadable(kind, f"strict decoding error: {', '.join(listed)}")
+        return body, listed
 
     def _read_type(self, kind: Kind, body: Body) -> None:
         api_version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
@@ -175,8 +179,8 @@ class Registry:
             causes += metadata_update_problems(meta, old["metadata"])
         if kind.custom:
             causes += causes  # the real server looks twice
-        if kind.schema is not None:
-            causes += kind.schema.problems(body, old)
+        if kind.custom:
+            causes += schema_of(kind).problems(body, old)
         causes += strategy_of(kind).problems(body, old)
         if causes:
             raise invalid(kind.kind, meta.get("name", ""), causes, group=kind.group)
@@ -185,7 +189,7 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, subresource: str, body: Body, options: WriteOptions
     ) -> Outcome:
         """PUT."""
-        warnings = self._read(kind, namespace, body, options)
+        body, warnings = self._read(kind, namespace, body, options)
         meta = body["metadata"]
         if not meta.get("name"):
             raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
@@ -211,8 +215,7 @@ class Registry:
     ) -> Outcome:
         """PATCH, but for apply: `patched` makes the new body of the old one."""
         old = self.get(kind, namespace, name)
-        body = {**patched(_as_served(kind, old.body))}
-        warnings = self._read(kind, namespace, body, options)
+        body, warnings = self._read(kind, namespace, {**patched(_as_served(kind, old.body))}, options)
         meta = body["metadata"]
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
@@ -222,7 +225,7 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, subresource: str, patch: Body, options: WriteOptions
     ) -> Outcome:
         """PATCH with what a manager has an opinion on."""
-        warnings = self._read(kind, namespace, patch, options)
+        patch, warnings = self._read(kind, namespace, patch, options)
         meta = patch["metadata"]
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
@@ -235,14 +238,10 @@ class Registry:
         if old is None and meta.get("uid"):
             why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise conflict(kind.plural, name, why, group=kind.group)
-        writer = _writer(kind, options, subresource)
-        body = applied(live, patch, kind.topology, writer, force=options.force)
+        writer = _writer(kind, options, subresource, patch)
+        body = self._completed(kind, applied(live, patch, topology_of(kind), writer, force=options.force))
         if old is not None:
             return self._update(kind, old, body, subresource, options, warnings, by_apply=True)
-        self._admit(kind, namespace, body["metadata"])
-        fields = body["metadata"].get("managedFields")
-        body = self._new(kind, namespace, body)
-        body["metadata"]["managedFields"] = fields
         return self._insert(kind, namespace, body, options, warnings)
 
     def _update(
@@ -261,21 +260,21 @@ class Registry:
         sent_version = body["metadata"].get("resourceVersion")
         if sent_version not in (None, "", before["metadata"]["resourceVersion"]):
             raise conflict(kind.plural, name, _MODIFIED, group=kind.group)
-        body = strategy_of(kind).prepare_update(_isolated(kind, body, before, subresource), before, subresource)
-        if kind.schema is not None:
-            body = kind.schema.defaulted(kind.schema.pruned(body))
-        meta = body["metadata"]
-        if kind.generation and strategy_of(kind).generation_grows(body, before):
-            meta["generation"] = before["metadata"].get("generation", 0) + 1
-        self._validate(kind, body, before)
+        strategy = strategy_of(kind)
+        body = _isolated(kind, body, before, subresource)
         if not by_apply:
-            body = updated(before, body, kind.topology, _writer(kind, options, subresource))
+            body = self._completed(kind, body)
+            body = updated(before, body, topology_of(kind), _writer(kind, options, subresource, body))
+        body = strategy.prepare_update(body, before, subresource)
+        if kind.generation and strategy.generation_grows(body, before):
+            body["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        self._validate(kind, body, before)
         body = _as_stored(kind, times_kept(before, body))
         meta = body["metadata"]
         if body == before:
             return Outcome(old, warnings=warnings)
         key = _key(meta.get("namespace", ""), name)
-        if "deletionTimestamp" in meta and strategy_of(kind).may_go(body):
+        if "deletionTimestamp" in meta and strategy.may_go(body):
             if not options.dry_run:
                 self._storage.delete(kind.resource, key, body)
             return Outcome(Stored(body, old.revision), warnings=warnings)
@@ -290,18 +289,20 @@ class Registry:
         strategy = strategy_of(kind)
         strategy.admit_delete(old.body)
         grace_s = strategy.grace_s(old.body, options.grace_period_s)
-        finalizers = _finalizers(meta, options)
-        if not finalizers and not grace_s and not strategy.stays(old.body):
+        finalizers = _finalizers(meta, options, strategy.propagation)
+        held = bool(finalizers) or strategy.stays(old.body)
+        key = _key(namespace, name)
+        if not held and grace_s is None:
             if not options.dry_run:
-                self._storage.delete(kind.resource, _key(namespace, name))
+                self._storage.delete(kind.resource, key)
             return Outcome(old, deleted=True)
-        body = _marked(old.body, finalizers, grace_s)
-        body = strategy.prepare_delete(body)
-        if body == old.body:
-            return Outcome(old)
+        body = strategy.prepare_delete(_marked(old.body, finalizers, grace_s or 0))
         if options.dry_run:
             return Outcome(Stored(body, old.revision))
-        return Outcome(self._storage.put(kind.resource, _key(namespace, name), body))
+        stored = old if body == old.body else self._storage.put(kind.resource, key, body)
+        if held or grace_s:
+            return Outcome(stored)
+        return Outcome(self._storage.delete(kind.resource, key), deleted=True)
 
     def _check_preconditions(self, kind: Kind, old: Stored, options: DeleteOptions) -> None:
         wanted = options.preconditions
@@ -317,9 +318,6 @@ class Registry:
                 text = f"{why} The object might have been {more}"
                 # the real server names the kind here, where it names the resource elsewhere
                 raise conflict(kind.plural if kind.custom else kind.kind, meta["name"], text, group=kind.group)
-
-
-_TYPED = ("apiVersion", "kind", "metadata")
 
 
 def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
@@ -355,14 +353,16 @@ def _as_stored(kind: Kind, body: Body) -> Body:
     return {**typed, **{name: value for name, value in body.items() if name not in typed}}
 
 
-def _finalizers(meta: Body, options: DeleteOptions) -> list[str]:
+def _finalizers(meta: Body, options: DeleteOptions, default: str | None) -> list[str]:
     """Those that an object has while it goes; the propagation policy is one that the garbage collector removes."""
     found: list[str] = list(meta.get("finalizers", ()))
     policy = options.propagation
     if options.orphan_dependents is not None:
         policy = "Orphan" if options.orphan_dependents else "Background"
     if policy is None:
-        return found
+        if default is None or any(name in _FINALIZER_OF.values() for name in found):
+            return found
+        policy = default
     found = [name for name in found if name not in _FINALIZER_OF.values()]
     return [*found, _FINALIZER_OF[policy]] if policy in _FINALIZER_OF else found
 
@@ -384,6 +384,17 @@ def _marked(body: Body, finalizers: list[str], grace_s: int) -> Body:
     return {**body, "metadata": meta}
 
 
+def _unreadable(kind: Kind, why: str) -> Refusal:
+    return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+
+
+def _refuse_wrong_types(kind: Kind, schema: Schema, body: Body) -> None:
+    """Of a built-in kind a value of another type cannot be read at all."""
+    for cause in schema.problems(body, None):
+        if cause.reason in ("FieldValueTypeInvalid", "FieldValueInvalid"):
+            raise _unreadable(kind, f"{cause.field}: {cause.message}")
+
+
 def _key(namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if namespace else name
 
@@ -394,11 +405,11 @@ def _name(body: Body) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _writer(kind: Kind, options: WriteOptions, subresource: str) -> Writer:
+def _writer(kind: Kind, options: WriteOptions, subresource: str, body: Body) -> Writer:
+    reset: tuple[str, ...] = ("status",) if kind.has_status and subresource != "status" else ()
     if subresource == "status":
-        reset = tuple(name for name in kind.fields if name != "status") + (("metadata",) if kind.custom else ())
-    else:
-        reset = ("status",) if kind.has_status else ()
+        kept = ("apiVersion", "kind", "status") if kind.custom else ("apiVersion", "kind", "metadata", "status")
+        reset = tuple(name for name in body if name not in kept)
     return Writer(manager=options.manager, subresource=subresource, reset=reset, now=_now())
 
 

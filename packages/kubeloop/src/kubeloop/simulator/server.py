@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from kubeloop.client.transport import JSON, Request, Response
-from kubeloop.simulator.definitions import DEFINITIONS, Definitions
+from kubeloop.simulator.built_in import topology_of
+from kubeloop.simulator.definitions import Definitions
 from kubeloop.simulator.fields_stub import json_patched, merge_patched, strategic_merge_patched
-from kubeloop.simulator.kinds import Kind, Kinds
+from kubeloop.simulator.kinds import BUILT_IN, Kind, Kinds
 from kubeloop.simulator.lists import Page, encode_list, expired, page, read_version
 from kubeloop.simulator.options import ListOptions, delete_options, list_options, write_options
 from kubeloop.simulator.refusals import Body, Refusal, bad_request, unsupported_media_type
@@ -28,6 +29,7 @@ _STRATEGIC = "application/strategic-merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _NOT_FOUND = Response(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 _JSON_HEADERS = {"Content-Type": JSON}
+_BUILT_IN_GROUPS = frozenset(kind.group for kind in BUILT_IN)
 _FIRST_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 
 
@@ -44,7 +46,7 @@ class ApiServer:
         self.storage = storage
         self.kinds = Kinds()
         self._registry = Registry(storage)
-        self._definitions = Definitions(storage, self.kinds)
+        self._definitions = Definitions(storage, self._registry, self.kinds)
         self._caches: dict[str, WatchCache] = {}
         self._streams: dict[WatchStream, None] = {}
         self._started_at = storage.revision
@@ -104,8 +106,7 @@ class ApiServer:
             cache = WatchCache(self.storage, change.resource, self._started_at, change.revision - 1)
             self._caches[change.resource] = cache
         cache.changed(change)
-        if change.resource == DEFINITIONS:
-            self._definitions.changed(change)
+        self._definitions.changed(change)
 
     def _find(self, request: Request) -> tuple[Kind, Route]:
         where = route(request.path)
@@ -113,7 +114,7 @@ class ApiServer:
             raise _NotServed
         kind = self.kinds.get(where.group, where.version, where.plural)
         if kind is None:
-            if not where.group.count(".") or where.group.endswith(".k8s.io"):
+            if where.group in _BUILT_IN_GROUPS:
                 raise _unknown_resource()
             raise _NotServed
         if where.namespace and not kind.namespaced:
@@ -234,7 +235,7 @@ def _patcher(kind: Kind, content_type: str, patch: Any) -> Callable[[Body], Body
         return lambda body: json_patched(body, patch)
     if content_type == _MERGE:
         return lambda body: merge_patched(body, patch)
-    return lambda body: strategic_merge_patched(body, patch, kind.topology)
+    return lambda body: strategic_merge_patched(body, patch, topology_of(kind))
 
 
 def _read_body(request: Request, kind: Kind) -> Body:

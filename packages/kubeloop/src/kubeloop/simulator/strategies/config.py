@@ -1,0 +1,58 @@
+"""Kinds that are data for others: config maps, secrets, policies, rights."""
+
+import base64
+
+from kubeloop.simulator.refusals import Body, Cause
+from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+class ConfigMaps(Strategy):
+    def problems(self, body: Body, old: Body | None) -> list[Cause]:
+        if old is None or not old.get("immutable"):
+            return []
+        changed = [name for name in ("data", "binaryData") if body.get(name) != old.get(name)]
+        if not body.get("immutable"):
+            changed.insert(0, "immutable")
+        return [forbidden(name, "field is immutable when `immutable` is set") for name in changed]
+
+
+class Secrets(ConfigMaps):
+    def defaulted(self, body: Body) -> Body:
+        """What was given as text becomes data."""
+        if "stringData" not in body:
+            return body
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in body["stringData"].items()}
+        rest = {name: value for name, value in body.items() if name != "stringData"}
+        return {**rest, "data": {**body.get("data", {}), **data}}
+
+    def problems(self, body: Body, old: Body | None) -> list[Cause]:
+        causes = super().problems(body, old)
+        if old is not None and body["type"] != old["type"]:
+            causes.append(immutable("type", body["type"]))
+        return causes
+
+
+class NetworkPolicies(Strategy):
+    def defaulted(self, body: Body) -> Body:
+        spec = body.get("spec", {})
+        if spec.get("policyTypes"):
+            return body
+        types = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
+        return {**body, "spec": {**spec, "policyTypes": types}}
+
+
+class RoleBindings(Strategy):
+    def defaulted(self, body: Body) -> Body:
+        if "subjects" not in body:
+            return body
+        subjects = [
+            {"apiGroup": _RBAC, **one} if one.get("kind") in ("User", "Group") else one for one in body["subjects"]
+        ]
+        return {**body, "subjects": subjects}
+
+    def problems(self, body: Body, old: Body | None) -> list[Cause]:
+        if old is not None and body.get("roleRef") != old.get("roleRef"):
+            return [Cause("FieldValueInvalid", "Invalid value: cannot change roleRef", "roleRef")]
+        return []
