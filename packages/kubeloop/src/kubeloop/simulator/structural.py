@@ -43,9 +43,10 @@ class StructuralSchema:
         """Without the fields that the schema does not have."""
         return self._body(contents.pruned(self._root, body, [], root=True))
 
-    def defaulted(self, body: Body) -> Body:
-        """With defaults; null where it may not be is dropped, or becomes the default."""
-        return self._body(contents.defaulted(self._root, contents.without_nulls(self._root, body)))
+    def defaulted(self, body: Body, *, keep_nulls: bool = False) -> Body:
+        """With defaults; null where it may not be becomes the default, or is dropped (but not from what is applied)."""
+        body = body if keep_nulls else contents.without_nulls(self._root, body)
+        return self._body(contents.defaulted(self._root, body))
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         """All that is wrong, at once. `old` is what an update replaces: values that it leaves alone are not asked."""

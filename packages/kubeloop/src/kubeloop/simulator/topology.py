@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+AppliedType = Literal["any", "map", "list", "string", "number", "boolean", "scalar"]
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
     """Of one value. Whether that is a map or a list is seen from the value itself; `type` is what may be applied."""
 
-    type: Literal["any", "map", "list", "string", "number", "boolean", "scalar"] = "any"
+    type: AppliedType = "any"
     atomic: bool = False  # a map that is one value (x-kubernetes-map-type: atomic)
     list_type: Literal["atomic", "set", "map"] = "atomic"
     list_keys: tuple[str, ...] = ()  # of list_type map

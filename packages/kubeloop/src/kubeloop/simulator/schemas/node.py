@@ -9,7 +9,7 @@ from typing import Any
 
 from kubeloop.simulator.refusals import Body, unsupported
 from kubeloop.simulator.schemas.formats import FORMATS, IGNORED_FORMATS, pattern_search
-from kubeloop.simulator.topology import Topology
+from kubeloop.simulator.topology import AppliedType, Topology
 
 ABSENT: Any = object()
 """In place of a value that is not there: null is a value."""
@@ -86,19 +86,37 @@ def read(schema: Body) -> Node:
     return node
 
 
-def topology_of(node: Node) -> Topology:
+def topology_of(node: Node, *, preserving: bool = False) -> Topology:
     """What server-side apply may merge: https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy."""
+    preserving = preserving or node.preserve  # all that is below
     each = node.items or node.additional
     inner = node.items.properties if node.items is not None else {}
     defaults = {key: inner[key].default for key in node.list_keys if key in inner and inner[key].default is not ABSENT}
     return Topology(
+        type=_applied_type(node),
+        closed=bool(node.properties) and not node.open and not preserving,
         atomic=node.map_type == "atomic",
         list_type="map" if node.list_type == "map" else "set" if node.list_type == "set" else "atomic",
         list_keys=node.list_keys,
         key_defaults=defaults,
-        fields={name: topology_of(child) for name, child in node.properties.items()},
-        each=topology_of(each) if each is not None else None,
+        fields={name: topology_of(child, preserving=preserving) for name, child in node.properties.items()},
+        each=topology_of(each, preserving=preserving) if each is not None else None,
     )
+
+
+def _applied_type(node: Node) -> AppliedType:
+    """Strings of a format that it does not know are any scalar to server-side apply."""
+    match node.types:
+        case ("string",) if node.format not in ("", "byte"):
+            return "scalar"
+        case ("string" | "boolean" | "number" as only,):
+            return only
+        case (("integer" | "object" | "array") as only,):
+            return _APPLIED_AS[only]
+    return "any"
+
+
+_APPLIED_AS: dict[str, AppliedType] = {"integer": "number", "object": "map", "array": "list"}
 
 
 def _read_format(node: Node) -> None:
