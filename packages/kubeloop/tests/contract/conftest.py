@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,19 +15,24 @@ from .api import Api, ApiServer
 from .kinds import Gadget, Seal
 from .kube_apiserver import KubeApiserver
 from .simulator import Simulator
+from .simulator_over_http import SimulatorOverHttp
 
 
 @pytest.fixture(scope="session", params=["kube-apiserver"])
-def server(request: pytest.FixtureRequest) -> ApiServer:
+def server(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     """Each server that claims to be one; the suite's kinds are served."""
     found: ApiServer
-    if request.param == "simulator":
-        found = Simulator()
-    else:
-        plane: ControlPlane = request.getfixturevalue("control_plane")
-        found = KubeApiserver(plane)
-    asyncio.run(_define(found))
-    return found
+    with ExitStack() as stack:
+        if request.param == "simulator":
+            found = Simulator()
+        elif request.param == "simulator over HTTP":
+            found = over_http = SimulatorOverHttp()
+            stack.callback(over_http.stop)
+        else:
+            plane: ControlPlane = request.getfixturevalue("control_plane")
+            found = KubeApiserver(plane)
+        asyncio.run(_define(found))
+        yield found
 
 
 async def _define(server: ApiServer) -> None:

@@ -1,16 +1,80 @@
-"""The real server, where the simulator's parts are held to it."""
+"""kubectl, the real one, against kube-apiserver and the simulator: what holds for one must hold for the other."""
 
+import asyncio
+import itertools
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from kubeloop.testing import ControlPlane
+from kubeloop.testing import Assets, ControlPlane, Program
 
-from .real_server import RealServer
+from .kubectl import Kubectl
+
+WIDGETS = Path(__file__).with_name("widgets.yaml")
 
 
 @pytest.fixture(scope="session")
-def real(control_plane: ControlPlane) -> Iterator[RealServer]:
-    found = RealServer(control_plane)
-    yield found
-    found.close()
+def kubectl_program(assets: Assets) -> Path:
+    """kubectl lies beside kube-apiserver, in envtest's assets as in the lab's."""
+    found = assets.kube_apiserver.with_name("kubectl")
+    if not found.exists():
+        if os.environ.get("CI"):
+            raise FileNotFoundError(found)
+        pytest.skip(f"there is no {found}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def simulator_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A simulator in a process of its own, as the command line starts it."""
+    folder = tmp_path_factory.mktemp("simulator")
+    kubeconfig = folder / "kubeconfig"
+    program = Program(
+        [sys.executable, "-m", "kubeloop.simulator", "--kubeconfig", kubeconfig, "--no-controllers"],
+        log=folder / "log",
+    )
+
+    async def ready() -> bool:
+        return kubeconfig.exists()  # it is written once everything is served
+
+    try:
+        asyncio.run(program.wait_ready(ready, timeout_s=20))
+        yield kubeconfig
+    finally:
+        program.kill()
+
+
+@pytest.fixture(scope="module", params=["kube-apiserver"])
+def any_kubectl(
+    request: pytest.FixtureRequest, kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Kubectl:
+    """On either server, with the widgets' definition."""
+    if request.param == "simulator":
+        kubeconfig: Path = request.getfixturevalue("simulator_kubeconfig")
+    else:
+        plane: ControlPlane = request.getfixturevalue("control_plane")
+        kubeconfig = plane.kubeconfig
+    kubectl = Kubectl(kubectl_program, kubeconfig, home=tmp_path_factory.mktemp("home"))
+    kubectl.run("apply", "--server-side", "-f", WIDGETS)
+    kubectl.run("wait", "--for=condition=Established", "crd/widgets.kubectl.kubeloop.dev")
+    return kubectl
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def kubectl(any_kubectl: Kubectl) -> Kubectl:
+    """In a namespace of the test's own, which is left behind."""
+    found = any_kubectl.inside(f"kubectl-{next(_numbers)}")
+    found.run("create", "namespace", found.namespace)
+    return found
+
+
+@pytest.fixture
+def simulated_kubectl(kubectl_program: Path, simulator_kubeconfig: Path, tmp_path: Path) -> Kubectl:
+    """On the simulator alone, for what it refuses."""
+    return Kubectl(kubectl_program, simulator_kubeconfig, home=tmp_path)

@@ -64,7 +64,7 @@ class ApiServer:
         except _NotServed:
             return _NOT_FOUND
         except Refusal as refusal:
-            return _refused(refusal)
+            return refused(refusal)
 
     def watch(self, request: Request, *, accept: str = JSON) -> Response | WatchStream:
         """A stream, or an answer when it is refused."""
@@ -75,7 +75,7 @@ class ApiServer:
         except _NotServed:
             return _NOT_FOUND
         except Refusal as refusal:
-            return _refused(refusal)
+            return refused(refusal)
 
     def restart(self) -> None:
         """Ends every stream; the watch caches begin anew at the storage's revision, without history."""
@@ -282,7 +282,8 @@ def _deleted(kind: Kind, outcome: Outcome) -> Response:
     return _json(200, msgspec.json.encode(status), kind)
 
 
-def _refused(refusal: Refusal) -> Response:
+def refused(refusal: Refusal) -> Response:
+    """The answer that a refusal is."""
     headers = dict(_JSON_HEADERS)
     if refusal.details and "retryAfterSeconds" in refusal.details:
         headers["Retry-After"] = str(refusal.details["retryAfterSeconds"])

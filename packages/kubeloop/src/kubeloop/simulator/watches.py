@@ -90,6 +90,12 @@ class WatchStream:
                 self._reader = None
         return self._lines.popleft()
 
+    def take(self) -> list[bytes]:
+        """The lines that can be read without waiting."""
+        lines = list(self._lines)
+        self._lines.clear()
+        return lines
+
     def close(self) -> None:
         """What was put is still read, then the stream is at its end."""
         if self._ended:
