@@ -27,7 +27,7 @@ $(READY): requirements/dev.txt packages/kubeloop/pyproject.toml packages/kuryr/p
 check: $(READY) ## format, lint, types, import layers, the documentation's build
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/mypy packages/kubeloop/src packages/kuryr/src
+	$(BIN)/mypy packages/kubeloop/src packages/kuryr/src packages/kubeloop/examples/*.py
 	$(BIN)/lint-imports --no-cache
 	$(SPHINX)
 

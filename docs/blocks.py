@@ -2,7 +2,7 @@
 
 | language | what is done |
 |---|---|
-| `python` | run, all of a document in one module and one event loop; `await` is allowed, as in `python -m asyncio` |
+| `python` | run, all of a document in one module and one event loop, the guide's on virtual time; `await` is allowed |
 | `python` that calls `asyncio.run` | a program: run on the simulator until it has printed something, then stopped |
 | `output` | what the Python block before it printed |
 | `console` | each `$ command` is run, in the document's folder; what follows it is its output |
@@ -32,6 +32,8 @@ import yaml
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
+from kubeloop.testing.virtual_time import VirtualTimeLoop
+
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "packages/kubeloop/src"
 DEADLINE_S = 30
@@ -46,7 +48,8 @@ class Page:
         self.module = types.ModuleType(f"docs_{Path(document.path).stem.replace('-', '_')}")
         sys.modules[self.module.__name__] = self.module  # where annotations are looked up
         self.folder = tempfile.TemporaryDirectory(prefix="kubeloop-docs-")
-        self.runner = asyncio.Runner()
+        simulated = Path(document.path).is_relative_to(ROOT / "docs/guide")
+        self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop if simulated else None)
         self.printed = ""
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ It makes its own CRD, keeps copies right whoever changes them, tells their numbe
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -35,7 +36,7 @@ class SharedConfig(k.KubeObject, frozen=True, kw_only=True):
     status: SharedConfigStatus = SharedConfigStatus()
 
 
-def desire(shared: SharedConfig, namespaces: list[k.Namespace]) -> dict[str, k.ConfigMap]:
+def desire(shared: SharedConfig, namespaces: Iterable[k.Namespace]) -> dict[str, k.ConfigMap]:
     """The copies that should be, by namespace: pure, so it is tested with a table and nothing else."""
     chosen = [one for one in namespaces if not one.metadata.deleting]
     wanted = shared.spec.namespace_labels.items()

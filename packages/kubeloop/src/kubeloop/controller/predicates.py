@@ -2,8 +2,8 @@
 
 An object that came or went always passes `..._changed`: only updates can leave things as they were. Mind what a
 predicate lets fall: `generation_changed` does not see labels, annotations or finalizers, nor anything of kinds whose
-API server keeps no generation (pods, nodes): their generation is always 0. A deletion timestamp raises the generation.
-Source: the API conventions, metadata.generation.
+API server keeps no generation (nodes, ConfigMaps; pods have one since Kubernetes 1.34): their generation is always 0. A
+deletion timestamp raises the generation. Source: the API conventions, metadata.generation.
 """
 
 from collections.abc import Callable

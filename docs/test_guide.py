@@ -1,0 +1,53 @@
+"""The guide keeps its promises: each gotcha names a test that is there, and says with code what to do."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import kubeloop
+from docs.blocks import ROOT
+
+GUIDE = ROOT / "docs/guide"
+TESTS = ROOT / "packages/kubeloop/tests"
+GOTCHAS = ("writing", "asyncio", "operating")
+
+_TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    return _TEST.findall(text)
+
+
+def sections(page: str) -> list[tuple[str, str]]:
+    """Title and text of each gotcha."""
+    _, *found = re.split(r"^### ", (GUIDE / f"{page}.md").read_text(), flags=re.MULTILINE)
+    return [(one.partition("\n")[0], re.split(r"^#{1,2} ", one, maxsplit=1, flags=re.MULTILINE)[0]) for one in found]
+
+
+def names_in(file: Path) -> set[str]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
+
+
+@pytest.mark.parametrize("page", sorted(page.name for page in GUIDE.glob("*.md")))
+def test_each_test_that_a_page_names_is_there(page: str) -> None:
+    for file, name in named_tests((GUIDE / page).read_text()):
+        assert (TESTS / file).is_file(), f"{page} names {file}"
+        assert name in names_in(TESTS / file), f"{page} names {file}::{name}"
+
+
+@pytest.mark.parametrize("page", GOTCHAS)
+def test_each_gotcha_names_a_test_and_what_to_do(page: str) -> None:
+    for title, text in sections(page):
+        assert named_tests(text), f"{page}, {title}: no test"
+        assert "\nDo: " in text, f"{page}, {title}: nothing to do"
+
+
+def test_the_reference_has_everything_that_is_exported_once() -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
+    documented = re.findall(r"^\.\. auto(?:class|exception|function|data):: (\w+)$", pages, re.MULTILINE)
+    modules = {"errors", "markers", "predicates"}
+    errors = {name for name in kubeloop.__all__ if getattr(kubeloop.errors, name, None) is getattr(kubeloop, name)}
+    assert sorted(documented) == sorted(set(kubeloop.__all__) - modules - errors)
