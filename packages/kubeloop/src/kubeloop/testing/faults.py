@@ -14,9 +14,11 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
+import msgspec
+
 
 class FaultKind(StrEnum):
-    """`seconds` is `Fault.seconds`."""
+    """What may go wrong; `seconds` are the fault's."""
 
     # of one request
     REQUEST_LOST = "request lost"  # no effect; the connection breaks, the sender cannot know
@@ -46,8 +48,9 @@ class FaultKind(StrEnum):
     KILL_AFTER = "kill after"  # killed at the instant of the effect
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
+    """What happens to a call; what `seconds` are is the kind's."""
+
     kind: FaultKind
     seconds: float = 0.0
 
@@ -55,8 +58,7 @@ class Fault:
         return f"{self.kind} {self.seconds:g} s" if self.seconds else str(self.kind)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One call of a simulated process, as its bytes would leave. `verb` is the API's: get, list, watch, create,
     update, patch, delete, deletecollection; for other back ends `effect`, and `path` is what they say.
 

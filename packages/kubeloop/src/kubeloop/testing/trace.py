@@ -7,14 +7,14 @@ number among those that may change something. Two runs of one seed have equal tr
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
+
+import msgspec
 
 from kubeloop.testing.faults import Call, Fault
 
 
-@dataclass(slots=True)
-class Line:
+class Line(msgspec.Struct):
     """One thing that happened. Of a call: what was decided about it, and what came of it, once that is known; else
     what `answer` says.
     """

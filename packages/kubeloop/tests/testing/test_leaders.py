@@ -1,0 +1,124 @@
+"""Replicas of one controller, for hours, under everything that happens to leaders: one writes at a time, and all comes
+right.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from kubeloop import ConfigMap
+from kubeloop.leader import Lease
+from kubeloop.testing.faults import Fault, FaultKind, Rate, SeededFaults
+from kubeloop.testing.incarnation import Process
+from kubeloop.testing.trace import Trace
+from kubeloop.testing.world import World, simulate
+
+from .mirror import LEASE, in_step, mirror, people, write
+from .traces import trace as seeded
+
+
+def terms(trace: Trace) -> list[tuple[float, float, str]]:
+    """From its first write to its last, of each incarnation that wrote anything but leases."""
+    found: dict[str, tuple[float, float]] = {}
+    for line in trace:
+        if line.call is not None and line.call.effect is not None and not line.call.resource.startswith("leases"):
+            found[line.process] = (found.get(line.process, (line.at_s, 0))[0], line.at_s)
+    return sorted((first, last, who) for who, (first, last) in found.items())
+
+
+def one_at_a_time(trace: Trace) -> None:
+    """No write left a process while another one led: a deposed leader ends, so terms do not interleave."""
+    before = None
+    for term in terms(trace):
+        assert before is None or before[1] < term[0], f"{before} and {term}\n{trace}"
+        before = term
+
+
+async def leader(world: World) -> Process:
+    holder = (await world.client.get(Lease, LEASE.name, namespace=LEASE.namespace)).spec.holder_identity
+    return world.processes[holder.partition("_")[0]]
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [
+        lambda one: one.kill(restart_s=5.0),
+        lambda one: one.pause(60),
+        lambda one: one.isolate(60),
+        lambda one: one.pause(8),
+        lambda one: one.isolate(8),
+    ],
+    ids=["killed", "paused for a minute", "cut off for a minute", "paused for 8 s", "cut off for 8 s"],
+)
+def test_hours_pass_and_the_leader_is_struck_again_and_again(strike: Callable[[Process], None]) -> None:
+    async def scenario(world: World) -> None:
+        for number in range(2):
+            world.start(f"mirror-{number}", mirror(lease=LEASE))
+        await people(world)
+        for number in range(12):
+            struck = await leader(world)
+            strike(struck)
+            await write(world, "c0", f"while the leader is struck for the {number}th time")
+            await asyncio.sleep(world.random.uniform(0, 1200))
+        await world.quiet()
+        await in_step(world)
+
+    one_at_a_time(simulate(scenario, seed=1))
+
+
+def test_one_writes_at_a_time_under_all_faults_at_once() -> None:
+    for seed in range(40):
+        one_at_a_time(seeded(seed))
+
+
+def test_one_writes_at_a_time_when_leaders_are_all_that_is_struck() -> None:
+    kind = FaultKind
+    rates = {kind.PAUSE: Rate(0.05, (1, 40)), kind.CUT_OFF: Rate(0.05, (1, 40)), kind.LATE_EFFECT: Rate(0.05, (1, 40))}
+
+    async def scenario(world: World) -> None:
+        for number in range(3):
+            world.start(f"mirror-{number}", mirror(lease=LEASE))
+        await people(world)
+        await asyncio.sleep(100)
+        await world.quiet()
+        await in_step(world)
+
+    terms_seen = 0
+    for seed in range(15):
+        trace = simulate(scenario, seed=seed, faults=SeededFaults(Random(seed), rates, until_s=120))
+        one_at_a_time(trace)
+        terms_seen += len(terms(trace))
+    assert terms_seen > 30  # leaders did change
+
+
+def test_a_write_that_left_in_time_takes_effect_late_and_a_deposed_leader_sends_no_other() -> None:
+    """What the fence cannot stop: bytes that have left. Whatever leads by then must put it right again."""
+
+    async def scenario(world: World) -> None:
+        for number in range(2):
+            world.start(f"mirror-{number}", mirror(lease=LEASE))
+        await asyncio.sleep(5)
+        deposed = await leader(world)
+        await write(world, "c0", "first")
+        await asyncio.sleep(0.5)
+        deposed.isolate(60)
+        await asyncio.sleep(40)
+        assert (await leader(world)).name != deposed.name
+        await write(world, "c0", "second")
+        await world.quiet()
+        assert (await world.client.get(ConfigMap, "c0-mirror", namespace="default")).data["text"] == "second"
+
+    class LateOnce:
+        until_s = 0.0
+
+        def decide(self, call: object) -> Fault | None:
+            late = getattr(call, "path", "").endswith("c0-mirror") and not struck
+            struck.append(1) if late else None
+            return Fault(FaultKind.LATE_EFFECT, 50.0) if late else None
+
+    struck: list[int] = []
+    trace = simulate(scenario, seed=1, faults=LateOnce())
+    assert any(line.answer.startswith("late effect") for line in trace)
+    one_at_a_time(trace)
