@@ -74,7 +74,7 @@ async def run(config: k.ClusterConfig) -> None:
                 if copy.metadata.namespace not in desired:
                     await client.delete(k.ConfigMap, copy.metadata.name, namespace=copy.metadata.namespace)
             right = {one.metadata.namespace for one in actual if one.data == shared.spec.data}
-            for namespace in desired.keys() - right:
+            for namespace in sorted(desired.keys() - right):
                 await client.apply(desired[namespace], force=True)
             if shared.status.copies != len(desired):
                 patch = k.MergePatch({"status": {"copies": len(desired)}})

@@ -371,3 +371,18 @@ def test_a_process_sees_its_own_name_as_its_hosts() -> None:
         assert holder.partition("_")[0] in ("one", "other")
 
     simulate(scenario, seed=1)
+
+
+def test_it_is_not_quiet_while_a_fault_goes_on_nor_right_after_it() -> None:
+    """A watch that fell silent is noticed after 80 s; what comes of that must be waited for."""
+
+    async def scenario(world: World) -> None:
+        world.start("mirror", mirror())
+        await asyncio.sleep(20)
+        await write(world, "one", "text")
+        await world.quiet()
+        assert (await world.client.get(k.ConfigMap, "one-mirror", namespace="default")).data["text"] == "text"
+        assert world.now > 80
+
+    faults = {number: Fault(FaultKind.WATCH_SILENT, 10.0) for number in (1, 2)}
+    simulate(scenario, seed=1, faults=ScriptedFaults(faults))

@@ -51,7 +51,7 @@ class Exchange:
         there_s = self.network.latency_s()
         if self.kind is FaultKind.LATE_EFFECT:
             self.network.after(there_s, self._break)
-            self.network.after(self.seconds, self._take_effect_late)
+            self.network.lasts(self.seconds, self._take_effect_late)
         elif self.kind is FaultKind.NO_ANSWER or self.who.cut_off:
             self.line.answer = "lost"
         else:

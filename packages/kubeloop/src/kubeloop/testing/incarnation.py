@@ -93,7 +93,7 @@ class Process(Owner):
             return
         self.world.note(self, f"paused for {seconds:g} s")
         self.halted = self.paused = True
-        self.world.network.after(seconds, self._go_on)
+        self.world.network.lasts(seconds, self._go_on)
 
     def isolate(self, seconds: float) -> None:
         """Nothing of it reaches the API, and nothing comes back, for `seconds`."""

@@ -30,8 +30,8 @@ LATENCY_S = (0.0005, 0.003)
 
 
 class Network:
-    """All connections of a run. `pending` counts what is to happen yet or is not as it should be, `waiting` are the
-    requests whose senders wait for an answer.
+    """All connections of a run. `pending` counts what is not as it should be, `waiting` are the requests whose senders
+    wait for an answer.
     """
 
     def __init__(self, world: "World", servers: tuple[ApiServer, ...], chance: random.Random) -> None:
@@ -61,15 +61,25 @@ class Network:
         """The number of the server that serves a call."""
         return 0 if len(self.servers) == 1 else self._chance.randrange(len(self.servers))
 
-    def after(self, seconds: float, do: Callable[[], None], *, counts: bool = True) -> None:
+    def after(self, seconds: float, do: Callable[[], None]) -> None:
         """Does something later, in no process's name."""
-        self.pending += counts
+        self._loop.call_later(seconds, do, context=self.world.nowhere)
 
-        def due() -> None:
-            self.pending -= counts
-            do()
+    def lasts(self, seconds: float, then: Callable[[], None] | None = None) -> None:
+        """Something is not as it should be for so long."""
+        self.pending += 1
 
-        self._loop.call_later(seconds, due, context=self.world.nowhere)
+        def over() -> None:
+            self.mended()
+            if then is not None:
+                then()
+
+        self.after(seconds, over)
+
+    def mended(self) -> None:
+        """One thing is as it should be again; what that leads to takes its time."""
+        self.pending -= 1
+        self.world.restless()
 
     def forget(self, who: Process) -> None:
         """A process is dead: its connections are closed."""
@@ -86,7 +96,7 @@ class Network:
 
     def cut(self, who: Process, seconds: float) -> None:
         """Its connections carry nothing for that long."""
-        self.after(seconds, lambda: None)
+        self.lasts(seconds)
         for stream in tuple(self._streams.get(who, ())):
             stream.cut(seconds)
 
@@ -100,11 +110,11 @@ class Network:
         match fault.kind:
             case FaultKind.STALE:
                 serving.hold(call.resource)
-                self.after(fault.seconds, lambda: serving.release(call.resource))
+                self.lasts(fault.seconds, lambda: serving.release(call.resource))
             case FaultKind.RESTART:
                 serving.restart()
                 self._down_until[server] = self._loop.time() + fault.seconds
-                self.after(fault.seconds, lambda: None)
+                self.lasts(fault.seconds)
             case FaultKind.COMPACTION:
                 self.world.storage.compact()
             case FaultKind.PAUSE:
@@ -156,6 +166,7 @@ class NetworkTransport:
                 answer = await answered
         except TimeoutError as error:
             line.answer = line.answer or "no answer in time"
+            self._network.world.restless()
             raise errors.Unavailable(f"{request.method} {request.path}: no answer within {timeout_s} s") from error
         finally:
             self._network.waiting.pop(answered, None)

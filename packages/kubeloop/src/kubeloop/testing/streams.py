@@ -67,7 +67,7 @@ class Stream:
             self._becomes_faulty()
             if fault.kind is FaultKind.WATCH_STALLED:
                 self._held = []
-            network.after(fault.seconds, partial(self._struck, fault.kind, number), counts=False)
+            network.after(fault.seconds, partial(self._struck, fault.kind, number))
 
     def __aiter__(self) -> Self:
         return self
@@ -106,10 +106,10 @@ class Stream:
         if seconds < TCP_BEARS_S:
             self._becomes_faulty()
             self._held = self._held if self._held is not None else []
-            self._network.after(seconds, self.go_on, counts=False)
+            self._network.after(seconds, self.go_on)
         else:
             self._silent = True
-            self._network.after(TCP_BEARS_S, self.break_off)
+            self._network.lasts(TCP_BEARS_S, self.break_off)
 
     # faults
 
@@ -147,10 +147,10 @@ class Stream:
         piece: _Piece = None
         try:
             async for line in self._served:
-                self._network.after(self._latency_s, partial(self._deliver, line), counts=False)
+                self._network.after(self._latency_s, partial(self._deliver, line))
         except StreamBroken:
             piece = errors.Unavailable(f"watch {self._path}: the server has gone")
-        self._network.after(self._latency_s, partial(self._deliver, piece), counts=False)
+        self._network.after(self._latency_s, partial(self._deliver, piece))
 
     def _deliver(self, piece: _Piece) -> None:
         if self._closed or self._silent:
@@ -180,7 +180,7 @@ class Stream:
     def _mended(self) -> None:
         if self._faulty:
             self._faulty = False
-            self._network.pending -= 1
+            self._network.mended()
 
 
 _STRIKES: dict[FaultKind, Callable[[Stream], None]] = {

@@ -117,6 +117,10 @@ class World:
         """Something happened: it is not quiet."""
         self._changed_at = self.loop.time()
 
+    def restless(self) -> None:
+        """A fault is over: what that leads to takes its time."""
+        self._changed_at = self.loop.time()
+
     def fail(self, error: BaseException) -> None:
         """Ends the run with this, unless it has failed already; also for code that may not raise."""
         self.failure = self.failure or error
