@@ -1,4 +1,4 @@
-"""kubectl, the real one, against kube-apiserver and the simulator: what holds for one must hold for the other."""
+"""The real server, where the simulator's parts are held to it; and kubectl, the real one, against both."""
 
 import asyncio
 import itertools
@@ -12,6 +12,7 @@ import pytest
 from kubeloop.testing import Assets, ControlPlane, Program
 
 from .kubectl import Kubectl
+from .real_server import RealServer
 
 WIDGETS = Path(__file__).with_name("widgets.yaml")
 
@@ -78,3 +79,10 @@ def kubectl(any_kubectl: Kubectl) -> Kubectl:
 def simulated_kubectl(kubectl_program: Path, simulator_kubeconfig: Path, tmp_path: Path) -> Kubectl:
     """On the simulator alone, for what it refuses."""
     return Kubectl(kubectl_program, simulator_kubeconfig, home=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def real(control_plane: ControlPlane) -> Iterator[RealServer]:
+    found = RealServer(control_plane)
+    yield found
+    found.close()

@@ -1,7 +1,7 @@
 """Structural schemas against the real server: verdict, causes with their words, unknown fields and what is stored."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,23 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubeloop.simulator.structural import StructuralSchema
-from kubeloop.testing import ControlPlane
 
-from .real_schemas import RealSchemas, Verdict
+from .real_server import RealServer, Verdict
 from .schema_samples import Body, random_schema, values
 
 EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="session")
-def real(control_plane: ControlPlane) -> Iterator[RealSchemas]:
-    found = RealSchemas(control_plane)
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="session")
-def defined(real: RealSchemas) -> Callable[[str, Body], tuple[str, StructuralSchema]]:
+def defined(real: RealServer) -> Callable[[str, Body], tuple[str, StructuralSchema]]:
     """A kind on the real server and its schema here, made once for each name."""
     known: dict[str, tuple[str, StructuralSchema]] = {}
 
@@ -66,7 +58,7 @@ def check(ours: Verdict, theirs: Verdict) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @EXAMPLES
 @given(data=st.data())
-def test_creates_end_as_on_the_real_server(real: RealSchemas, defined: Any, seed: int, data: st.DataObject) -> None:
+def test_creates_end_as_on_the_real_server(real: RealServer, defined: Any, seed: int, data: st.DataObject) -> None:
     chance = random.Random(seed)
     spec = {"type": "object", "properties": {f"f{number}": random_schema(chance) for number in range(12)}}
     plural, schema = defined(f"random{seed}", spec)
@@ -78,7 +70,7 @@ def test_creates_end_as_on_the_real_server(real: RealSchemas, defined: Any, seed
 @pytest.mark.parametrize("seed", range(4))
 @settings(EXAMPLES, max_examples=40)
 @given(data=st.data())
-def test_updates_end_as_on_the_real_server(real: RealSchemas, defined: Any, seed: int, data: st.DataObject) -> None:
+def test_updates_end_as_on_the_real_server(real: RealServer, defined: Any, seed: int, data: st.DataObject) -> None:
     chance = random.Random(seed)
     spec = {"type": "object", "properties": {f"f{number}": random_schema(chance) for number in range(12)}}
     plural, schema = defined(f"random{seed}", spec)

@@ -1,4 +1,4 @@
-"""The real server's view of a schema: one kind whose `spec` has it, and requests that leave nothing behind."""
+"""The real server, asked directly: what becomes of bodies of kinds of a given schema, and of patches."""
 
 import http.client
 import itertools
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from kubeloop.client.transport import JSON
 from kubeloop.testing import ControlPlane
 
 Body = dict[str, Any]
@@ -26,7 +27,7 @@ class Verdict:
     unknown: list[str] = field(default_factory=list)
 
 
-class RealSchemas:
+class RealServer:
     """A connection to the real server, kept."""
 
     def __init__(self, plane: ControlPlane) -> None:
@@ -34,15 +35,16 @@ class RealSchemas:
         context = ssl.create_default_context(cafile=str(config.ca_file))
         self._connection = http.client.HTTPSConnection(urlsplit(config.server).netloc, context=context, timeout=30)
         token = next(iter((plane.folder / "tokens.csv").read_text().split(",")))
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {token}"}
         self._names: Iterator[str] = (f"kind{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in itertools.count())
 
     def close(self) -> None:
         self._connection.close()
 
-    def call(self, method: str, path: str, body: Body | None = None) -> tuple[int, Body, list[str]]:
+    def call(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> tuple[int, Body, list[str]]:
         """Status, body and warnings."""
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+        headers = {**self._headers, "Content-Type": content_type}
+        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = self._connection.getresponse()
         content = answer.read()
         warnings = answer.headers.get_all("Warning") or []
@@ -67,26 +69,26 @@ class RealSchemas:
         status, answer, _ = self.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
         assert status == 201, answer
         deadline = time.monotonic() + 30
-        while self.call("POST", f"{self._path(kind)}?dryRun=All", {})[0] in (404, 429):
+        while self.call("POST", f"{self.path(kind)}?dryRun=All", {})[0] in (404, 429):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return kind
 
     def created(self, plural: str, body: Body) -> Verdict:
         """What would become of a create."""
-        return self._verdict(self.call("POST", f"{self._path(plural)}?dryRun=All", self.object(plural, body)))
+        return self._verdict(self.call("POST", f"{self.path(plural)}?dryRun=All", self.object(plural, body)))
 
     def updated(self, plural: str, body: Body, old: Body) -> Verdict | None:
         """What would become of an update of `old`; None when that is refused already."""
-        status, answer, _ = self.call("POST", self._path(plural), self.object(plural, old))
+        status, answer, _ = self.call("POST", self.path(plural), self.object(plural, old))
         if status != 201:
             return None
         try:
             new = self.object(plural, body)
             new["metadata"]["resourceVersion"] = answer["metadata"]["resourceVersion"]
-            return self._verdict(self.call("PUT", f"{self._path(plural)}/a?dryRun=All", new))
+            return self._verdict(self.call("PUT", f"{self.path(plural)}/a?dryRun=All", new))
         finally:
-            self.call("DELETE", f"{self._path(plural)}/a")
+            self.call("DELETE", f"{self.path(plural)}/a")
 
     @staticmethod
     def object(plural: str, body: Body) -> Body:
@@ -106,5 +108,5 @@ class RealSchemas:
         return Verdict(causes=[(one.get("reason", ""), one.get("field", ""), one["message"]) for one in causes])
 
     @staticmethod
-    def _path(plural: str) -> str:
+    def path(plural: str) -> str:
         return f"/apis/{GROUP}/v1/{plural}"
