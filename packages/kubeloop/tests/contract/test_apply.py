@@ -37,6 +37,17 @@ async def test_an_apply_that_changes_nothing_keeps_the_version(api: Api) -> None
     assert (await api.apply(part({"owner": "me"}), "one")).version == first.version
 
 
+@pytest.mark.parametrize(
+    "empty", [{"labels": {}}, {"annotations": None}, {"finalizers": []}, {"ownerReferences": []}], ids=str
+)
+async def test_an_apply_that_names_an_empty_map_or_list_of_the_metadata_writes_each_time(api: Api, empty: Body) -> None:
+    await api.apply(part({"owner": "me"}), "one")
+    first = await api.apply(part({"owner": "me"}, **empty), "one")
+    second = await api.apply(part({"owner": "me"}, **empty), "one")
+    assert second.version > first.version
+    assert not second.meta.keys() & empty.keys()
+
+
 async def test_what_was_applied_is_owned_and_defaults_are_nobodys(api: Api) -> None:
     answer = await api.apply(part({"owner": "me", "size": 5}), "one")
     assert owned(answer, "one") == ["owner", "size"]
@@ -168,3 +179,51 @@ async def test_a_config_maps_keys_are_owned_one_by_one(api: Api) -> None:
     both = await api.apply(config_map("c", y="2"), "two", kind=ConfigMap)
     assert both.body["data"] == {"x": "1", "y": "2"}
     assert (await api.apply(config_map("c"), "one", kind=ConfigMap)).body["data"] == {"y": "2"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"size": "big"}, ".spec.size: expected numeric (int or float), got string"),
+        ({"owner": 1}, ".spec.owner: expected string, got &value.valueUnstructured{Value:1}"),
+        ({"parts": "p"}, ".spec.parts: expected list, got &{p}"),
+        ({"colours": 1}, ".spec.colours: field not declared in schema"),
+    ],
+)
+async def test_an_apply_that_does_not_fit_the_schema_is_an_internal_error(api: Api, spec: Body, why: str) -> None:
+    refused = await api.apply(part({"owner": "me", **spec}), "one")
+    assert (refused.status, refused.body["code"]) == (500, 500)
+    assert refused.body["message"].endswith(why)
+
+
+async def test_an_applied_status_that_is_empty_when_it_was_not_is_refused_as_null(api: Api) -> None:
+    await api.made(gadget("a"))
+    await api.apply({**part(), "status": {"count": 1}}, "one", subresource="status")
+    refused = await api.apply({**part(), "status": {}}, "one", subresource="status")
+    assert (refused.status, refused.causes) == (422, [("FieldValueTypeInvalid", "status")])
+
+
+async def test_an_apply_is_of_the_kind_and_version_of_its_path(api: Api) -> None:
+    refused = await api.apply({**part(), "kind": "Seal"}, "one")
+    assert (refused.status, refused.body["message"]) == (
+        400,
+        "invalid object type: contract.kubeloop.dev/v1, Kind=Seal",
+    )
+
+
+async def test_an_apply_to_what_nobody_owns_finds_it_owned_by_who_was_before(api: Api) -> None:
+    await api.made(gadget("a"))
+    await api.merge("a", {"metadata": {"managedFields": [{}]}})
+    answer = await api.apply(part({"owner": "you"}), "one")
+    assert [(cause["message"], cause["field"]) for cause in answer.body["details"]["causes"]] == [
+        ('conflict with "before-first-apply" using contract.kubeloop.dev/v1', ".spec.owner")
+    ]
+
+
+async def test_of_more_than_ten_updaters_the_oldest_lose_their_names(api: Api) -> None:
+    await api.create(gadget("a"), fieldManager="maker")
+    for number in range(11):
+        answer = await api.merge("a", {"metadata": {"labels": {f"l{number}": "x"}}}, fieldManager=f"m{number}")
+    managers = [entry["manager"] for entry in answer.meta["managedFields"]]
+    assert len(managers) == 10
+    assert "ancient-changes" in managers

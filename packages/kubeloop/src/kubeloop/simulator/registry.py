@@ -81,7 +81,7 @@ class Registry:
         if meta.get("resourceVersion") not in (None, "0"):
             raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
         meta.pop("managedFields", None)
-        body = updated(None, self._completed(kind, body), topology_of(kind), _writer(kind, options, "", body))
+        body = updated(None, self._completed(kind, body), topology_of(kind), _writer(kind, options, ""))
         return self._insert(kind, namespace, body, options, warnings)
 
     def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
@@ -114,10 +114,10 @@ class Registry:
         self._validate(kind, body, None)
         return body
 
-    def _completed(self, kind: Kind, body: Body) -> Body:
+    def _completed(self, kind: Kind, body: Body, *, keep_nulls: bool = False) -> Body:
         """With defaults."""
         schema = schema_of(kind)
-        body = schema.defaulted(body)
+        body = schema.defaulted(body, keep_nulls=keep_nulls)
         if not kind.custom:
             _refuse_wrong_types(kind, schema, body)
         return strategy_of(kind).defaulted(body)
@@ -225,23 +225,29 @@ class Registry:
         self, kind: Kind, namespace: str, name: str, subresource: str, patch: Body, options: WriteOptions
     ) -> Outcome:
         """PATCH with what a manager has an opinion on."""
-        patch, warnings = self._read(kind, namespace, patch, options)
-        meta = patch["metadata"]
-        if meta.setdefault("name", name) != name:
-            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
-        if "managedFields" in meta:
-            raise bad_request("metadata.managedFields must be nil")
         old = self._storage.get(kind.resource, _key(namespace, name))
         if old is None and subresource:
             raise not_found(kind.plural, name, group=kind.group)
+        if (patch.get("apiVersion"), patch.get("kind")) != (kind.api_version, kind.kind):
+            version = patch.get("apiVersion", "")
+            group = version if "/" in version else f"/{version}"
+            raise bad_request(f"invalid object type: {group}, Kind={patch.get('kind', '')}")
         live = _as_served(kind, old.body) if old is not None else None
+        writer = _writer(kind, options, subresource)
+        merged = {**applied(live, patch, topology_of(kind), writer, force=options.force)}
+        fields = merged.get("metadata", {}).keys()
+        body, warnings = self._read(kind, namespace, merged, options)
+        meta = body["metadata"]
+        # the real server stores an empty map or list of the metadata and forgets it: each such apply is a change
+        changed = not fields <= meta.keys()
         if old is None and meta.get("uid"):
             why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise conflict(kind.plural, name, why, group=kind.group)
-        writer = _writer(kind, options, subresource, patch)
-        body = self._completed(kind, applied(live, patch, topology_of(kind), writer, force=options.force))
+        if meta.setdefault("name", name) != name:
+            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        body = self._completed(kind, body, keep_nulls=True)
         if old is not None:
-            return self._update(kind, old, body, subresource, options, warnings, by_apply=True)
+            return self._update(kind, old, body, subresource, options, warnings, by_apply=True, changed=changed)
         return self._insert(kind, namespace, body, options, warnings)
 
     def _update(
@@ -254,6 +260,7 @@ class Registry:
         warnings: list[str],
         *,
         by_apply: bool = False,
+        changed: bool = False,
     ) -> Outcome:
         before = old.body
         name = before["metadata"]["name"]
@@ -264,14 +271,14 @@ class Registry:
         body = _isolated(kind, body, before, subresource)
         if not by_apply:
             body = self._completed(kind, body)
-            body = updated(before, body, topology_of(kind), _writer(kind, options, subresource, body))
+            body = updated(before, body, topology_of(kind), _writer(kind, options, subresource))
         body = strategy.prepare_update(body, before, subresource)
         if kind.generation and strategy.generation_grows(body, before):
             body["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         self._validate(kind, body, before)
-        body = _as_stored(kind, times_kept(before, body))
+        body = _as_stored(kind, body if changed else times_kept(before, body))
         meta = body["metadata"]
-        if body == before:
+        if body == before and not changed:
             return Outcome(old, warnings=warnings)
         key = _key(meta.get("namespace", ""), name)
         if "deletionTimestamp" in meta and strategy.may_go(body):
@@ -326,7 +333,8 @@ def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
     meta = body["metadata"]
     if subresource == "status":
         rest = {name: value for name, value in before.items() if name != "status"}
-        kept = {**old, "managedFields": meta.get("managedFields", [])} if kind.custom else meta
+        owned = {name: meta[name] for name in ("managedFields",) if name in meta}
+        kept = {**_but(old, "managedFields"), **owned} if kind.custom else meta
         body = {**rest, "metadata": kept, **({"status": body["status"]} if "status" in body else {})}
     elif kind.has_status:
         body = {name: value for name, value in body.items() if name != "status"}
@@ -341,6 +349,10 @@ def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
     meta.setdefault("uid", old["uid"])
     meta["resourceVersion"] = old["resourceVersion"]
     return body
+
+
+def _but(body: Body, name: str) -> Body:
+    return {key: value for key, value in body.items() if key != name}
 
 
 def _as_served(kind: Kind, body: Body) -> Body:
@@ -405,11 +417,10 @@ def _name(body: Body) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _writer(kind: Kind, options: WriteOptions, subresource: str, body: Body) -> Writer:
-    reset: tuple[str, ...] = ("status",) if kind.has_status and subresource != "status" else ()
+def _writer(kind: Kind, options: WriteOptions, subresource: str) -> Writer:
+    reset: tuple[str, ...] = ("status",) if kind.has_status else ()
     if subresource == "status":
-        kept = ("apiVersion", "kind", "status") if kind.custom else ("apiVersion", "kind", "metadata", "status")
-        reset = tuple(name for name in body if name not in kept)
+        reset = ("spec", "metadata") if kind.custom else ("spec",)
     return Writer(manager=options.manager, subresource=subresource, reset=reset, now=_now())
 
 
