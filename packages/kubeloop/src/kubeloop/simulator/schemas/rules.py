@@ -1,8 +1,9 @@
 """Rules in CEL (x-kubernetes-validations), evaluated by Google's own runtime: `kubeloop[simulator]`.
 
 A rule that calls what the runtime does not have (Kubernetes' own libraries: quantity, url, ip, isSorted, ...) is
-refused with the name of the function. The real server also refuses a rule whose types do not fit the schema, or that
-may cost too much; here such a rule is taken, and fails where it is evaluated.
+refused with the name of the function; so is one about times within an object, which the runtime does not take. The
+real server also refuses a rule whose types do not fit the schema, or that may cost too much; here such a rule is taken,
+and fails where it is evaluated.
 """
 
 import re
@@ -15,11 +16,12 @@ from kubeloop.simulator.causes import OMITTED, duplicate, forbidden, invalid, re
 from kubeloop.simulator.refusals import Body, Cause, unsupported
 from kubeloop.simulator.schemas.node import ABSENT, Node
 from kubeloop.simulator.schemas.validation import key_of, keyed, same
-from kubeloop.simulator.schemas.values import has_unordered, needs_view, view
+from kubeloop.simulator.schemas.values import TIMES, escaped, has_unordered, needs_view, time_fields, view
 
 _IMMUTABLE = "self == oldSelf"
 _UNKNOWN_NAME = re.compile(r"undeclared reference to '([^']*)'")
 _MISSING_KEY = re.compile(r'Key not found in map : "(.*)"')
+_QUOTED_NAME = re.compile(r"\['((?:[^'\\])*)'\]")
 _INDEX = re.compile(r"[\w)\]]\[")
 _OVERLOAD = "no such overload"
 
@@ -59,43 +61,33 @@ class Rules:
 
     node: Node
     rules: tuple[_Rule, ...]
-    all_of: "tuple[Rules, ...]"
     properties: "dict[str, Rules]"
     additional: "Rules | None"
     items: "Rules | None"
-    root: bool
-    viewed: bool
+    root: bool  # of a whole resource
+    viewed: bool  # rules see its values otherwise than they are
 
     @classmethod
-    def of(cls, node: Node | None, *, structure: Node | None = None, root: bool = False) -> "Rules | None":
-        """None where there are none. `structure` is the schema that an allOf adds rules to."""
-        if node is None:
+    def of(cls, node: Node | None, *, root: bool = False) -> "Rules | None":
+        """None where there are none."""
+        if node is None or not node.any(lambda one: bool(one.rules)):
             return None
-        shape = structure or node
-        root = root or shape.embedded
-        properties = {name: cls.of(one, structure=shape.properties.get(name)) for name, one in node.properties.items()}
-        found = cls(
-            node=shape,
-            rules=tuple(_compiled(rule, shape) for rule in node.rules if rule.get("rule", "").strip()),
-            all_of=tuple(
-                rules for part in node.all_of if (rules := cls.of(part, structure=shape, root=root)) is not None
-            ),
+        properties = {name: cls.of(one) for name, one in node.properties.items()}
+        return cls(
+            node=node,
+            rules=tuple(_compiled(rule, node) for rule in node.rules if rule.get("rule", "").strip()),
             properties={name: rules for name, rules in properties.items() if rules is not None},
-            additional=cls.of(node.additional, structure=shape.additional),
-            items=cls.of(node.items, structure=shape.items),
-            root=root,
-            viewed=root or needs_view(shape),
+            additional=cls.of(node.additional),
+            items=cls.of(node.items),
+            root=root or node.embedded,
+            viewed=root or needs_view(node),
         )
-        nothing = not (found.rules or found.all_of or found.properties or found.additional or found.items)
-        return None if nothing else found
 
     def problems(self, value: Any, old: Any, path: str) -> list[Cause]:
         """Of the rules that do not hold. What an update leaves alone is only asked for rules with oldSelf."""
         if value is None:
             return []
         found = [cause for rule in self.rules for cause in self._problem(rule, value, old, path)]
-        for part in self.all_of:
-            found += part.problems(value, old, path)
         if isinstance(value, list) and self.items is not None:
             before = keyed(self.node, old) or {}
             for index, item in enumerate(value):
@@ -147,12 +139,26 @@ def _compiled(rule: Body, node: Node) -> _Rule:
         text=text,
         message=rule.get("message", "").strip(),
         reason=rule.get("reason", ""),
-        field=rule.get("fieldPath", ""),
+        field=_QUOTED_NAME.sub(r".\1", rule.get("fieldPath", "")),
         uses_old=uses_old,
         optional_old=optional and uses_old,
-        holds=None if plain else compiled(f"cel.bind(oldSelf, old[?0], {text})" if optional and uses_old else text),
+        holds=None if plain else compiled(_bound(text, node, uses_old=uses_old, optional=optional)),
         tell=compiled(expression) if expression else None,
     )
+
+
+def _bound(text: str, node: Node, *, uses_old: bool, optional: bool) -> str:
+    """The rule with its names bound to what it expects: times, and an oldSelf that may be absent."""
+    times = time_fields(node)
+    if any(not name or re.search(rf"\b{re.escape(escaped(name))}\b", text) for name in times):
+        raise unsupported(f"times within an object, in the rule {text}")
+    made = TIMES.get(node.format, "")
+    if uses_old and optional:
+        old = f"old[?0].optMap(one, {made}(one))" if made else "old[?0]"
+        text = f"cel.bind(oldSelf, {old}, {text})"
+    elif uses_old and made:
+        text = f"cel.bind(oldSelf, {made}(oldSelf), {text})"
+    return f"cel.bind(self, {made}(self), {text})" if made else text
 
 
 @lru_cache(maxsize=1000)
@@ -193,7 +199,8 @@ def _failure(error: str, rule: _Rule) -> str:
     if "No matching overload" in error:
         what = "call arguments did not match a supported operator, function or macro signature for rule"
         return f"'{_OVERLOAD}': {what}: {shown}"
-    return f"{error.partition(': ')[2] or error} evaluating rule: {shown}"
+    said = error.partition(": ")[2].replace("divide by zero", "division by zero")
+    return f"{said} evaluating rule: {shown}"
 
 
 def _told(rule: _Rule, data: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """JSON as rules see it: typed by the schema, with names that are CEL's.
 
-Numbers are doubles and dates are times; a field whose name is no name in CEL is escaped; metadata is only names. For
-rules that compare with the old value, lists that are sets or maps are brought in one order, since it does not count.
+Numbers are doubles, dates and durations the text that CEL reads; a field whose name is no name in CEL is escaped, one
+that is null is absent; metadata is only names. For rules that compare with the old value, lists that are sets or maps
+are brought in one order, since it does not count.
 """
 
 from collections.abc import Callable
@@ -19,11 +20,14 @@ _RESERVED = frozenset((
 ))
 # fmt: on
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "date-time": parse_time,
-    "date": parse_time,
-    "duration": parse_duration,
+    "date-time": lambda text: parse_time(text).isoformat(),
+    "date": lambda text: parse_time(text).isoformat(),
+    "duration": lambda text: f"{parse_duration(text).total_seconds():f}s",
     "byte": parse_base64,
 }
+TIMES = {"date-time": "timestamp", "date": "timestamp", "duration": "duration"}
+"""What makes a value of CEL of the text that `view` gives: the runtime takes no times from Python."""
+
 _UNORDERED = ("set", "map")
 _VISIBLE_META = ("name", "generateName")
 
@@ -39,13 +43,23 @@ def _differs(node: Node) -> bool:
         or (node.types == ("string",) and node.format in _PARSERS)
         or node.list_type in _UNORDERED
         or node.embedded
-        or any(escaped(name) != name for name in node.properties)
+        or any(escaped(name) != name or one.nullable for name, one in node.properties.items())
     )
 
 
 def has_unordered(node: Node) -> bool:
     """Whether there are lists whose order does not count."""
     return node.any(lambda one: one.list_type in _UNORDERED)
+
+
+def time_fields(node: Node) -> set[str]:
+    """The names of the fields below that are times, or lists or maps of times; "" for values that have no name."""
+    found: set[str] = set()
+    for name, one in (*node.properties.items(), ("", node.items), ("", node.additional)):
+        if one is not None:
+            below = {name} if one.format in TIMES else time_fields(one)
+            found |= {inner or name for inner in below}
+    return found
 
 
 def view(node: Node | None, value: Any, *, root: bool = False, ordered: bool = False) -> Any:
@@ -69,6 +83,8 @@ def _object(node: Node, value: dict[str, Any], *, root: bool, ordered: bool) -> 
     for name, one in value.items():
         if root and name == "metadata":
             found[name] = {key: one[key] for key in _VISIBLE_META if key in one}
+        elif one is None and name in node.properties:
+            continue
         elif name in node.properties:
             found[escaped(name)] = view(node.properties[name], one, ordered=ordered)
         else:
