@@ -3,6 +3,8 @@
 Whoever reaches this server may do everything: there is no authentication, and SelfSubjectAccessReviews say so.
 """
 
+import re
+
 import msgspec
 
 from kubeloop.client.transport import JSON, Request, Response
@@ -10,7 +12,7 @@ from kubeloop.simulator.definitions import DEFINITIONS
 from kubeloop.simulator.discovery import AGGREGATED, VERSION, aggregated_discovery, discovery, wants_aggregated
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.openapi import openapi_document, openapi_index, openapi_v2
-from kubeloop.simulator.refusals import Body
+from kubeloop.simulator.refusals import Body, unsupported
 from kubeloop.simulator.server import ApiServer
 
 _HEALTH = ("healthz", "livez", "readyz")
@@ -22,6 +24,12 @@ _ALLOWED: Body = {
     "spec": {},
     "status": {"allowed": True, "reason": "the simulated API server lets everybody do everything"},
 }
+# What a real server has beside its objects: whole programs and networks.
+_NOT_SIMULATED = re.compile(
+    r"/api/v1/namespaces/[^/]+/(pods|services|serviceaccounts)/[^/]+/"
+    r"(attach|ephemeralcontainers|exec|log|portforward|proxy|resize|token)(?:/|$)"
+    r"|/api/v1/(nodes)/[^/]+/(proxy)(?:/|$)"
+)
 _NOT_FOUND = Response(404, b"404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
 
@@ -34,6 +42,8 @@ class Documents:
     def answer(self, request: Request, accept: str) -> Response | None:
         """None for a path that is not ours. Raises `Refusal`."""
         path = request.path.rstrip("/")
+        if elsewhere := _NOT_SIMULATED.match(path):
+            raise unsupported("/".join(part for part in elsewhere.groups() if part))
         first = path.partition("/")[2].partition("/")[0]
         if path == _ACCESS_REVIEWS and request.method == "POST":
             return _json(_ALLOWED, status=201)

@@ -18,6 +18,7 @@ from kubeloop.client.config import ClusterConfig
 from kubeloop.client.transport import JSON, Request, Response
 from kubeloop.simulator.accept import PLAIN, Form, negotiated
 from kubeloop.simulator.documents import Documents
+from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.protobuf import PROTOBUF, decoded
 from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.routes import route
@@ -117,7 +118,7 @@ class HttpSimulator:
         if document is not None:
             return document
         form = negotiated(accept)
-        if request.content_type.startswith(PROTOBUF) and request.method == "POST":
+        if request.content_type.startswith(PROTOBUF) and self._kind(request) is not None:
             request = replace(request, body=msgspec.json.encode(decoded(request.body)), content_type=JSON)
         answer = self.server.handle(request, user_agent=user_agent)
         if form is PLAIN or answer.headers.get("Content-Type") != JSON or answer.status >= 300:
@@ -129,9 +130,12 @@ class HttpSimulator:
             )
         return Response(answer.status, msgspec.json.encode(body), answer.headers)
 
-    def _shown(self, request: Request, form: Form) -> Shown:
+    def _kind(self, request: Request) -> Kind | None:
         where = route(request.path)
-        kind = self.server.kinds.get(where.group, where.version, where.plural) if where is not None else None
+        return None if where is None else self.server.kinds.get(where.group, where.version, where.plural)
+
+    def _shown(self, request: Request, form: Form) -> Shown:
+        kind = self._kind(request)
         if kind is None:
             return Shown(PLAIN, ())
         printed = self._documents.version_of(kind).get("additionalPrinterColumns", []) if kind.custom else None

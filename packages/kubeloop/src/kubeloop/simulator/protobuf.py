@@ -80,6 +80,12 @@ _MESSAGES: Mapping[str, Message] = {
         6: ("ports", "ContainerPort*"),
     },
     "ContainerPort": {1: ("name", "text"), 3: ("containerPort", "int"), 4: ("protocol", "text")},
+    "policy/v1 Eviction": {1: ("metadata", "ObjectMeta"), 2: ("deleteOptions", "v1 DeleteOptions?")},
+    "v1 DeleteOptions": {
+        1: ("gracePeriodSeconds", "int?"),
+        4: ("propagationPolicy", "text?"),
+        5: ("dryRun", "text*"),
+    },
     "TypeMeta": {1: ("apiVersion", "text"), 2: ("kind", "text")},
     "Unknown": {1: ("typeMeta", "TypeMeta"), 2: ("raw", "bytes")},
 }
