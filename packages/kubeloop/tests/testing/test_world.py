@@ -1,6 +1,7 @@
 """Processes in a world: what kills, pauses, cuts off and stops them, and when it is quiet."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from random import Random
@@ -386,3 +387,18 @@ def test_it_is_not_quiet_while_a_fault_goes_on_nor_right_after_it() -> None:
 
     faults = {number: Fault(FaultKind.WATCH_SILENT, 10.0) for number in (1, 2)}
     simulate(scenario, seed=1, faults=ScriptedFaults(faults))
+
+
+def test_runs_leave_nothing_behind() -> None:
+    async def scenario(world: World) -> None:
+        world.start("mirror", mirror(lease=LEASE))
+        await people(world)
+
+    def objects() -> int:
+        for seed in range(4):
+            simulate(scenario, seed=seed, faults=SeededFaults(Random(seed), until_s=60))
+        gc.collect()
+        return len(gc.get_objects())
+
+    objects()  # fills caches
+    assert abs(objects() - objects()) < 50

@@ -4,8 +4,8 @@
 - The wall clock (by time-machine, in C, so `from time import time` is caught too) and the clocks that only count:
   monotonic, performance and boot time are the virtual loop's. These are replaced in the module `time`: who has bound
   one at import, as a default argument does, has the real one.
-- The cyclic collector is off, and works once at the end: weak references and `__del__` otherwise act whenever an
-  allocation, anybody's, was one too many. What was there before the run is not looked at.
+- The cyclic collector is off, and works each hour of virtual time and at the end: weak references and `__del__`
+  otherwise act whenever an allocation, anybody's, was one too many. What was there before the run is not looked at.
 - The host's name is the simulated process's; `time.sleep` is an error, as it would stop all processes.
 
 Not here: the order of sets of texts. That is Python's hash seed, fixed for a process (`PYTHONHASHSEED`).
@@ -31,6 +31,8 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 HOST = "simulated"
 
+COLLECT_EVERY_S = 3600.0
+
 
 class Clock:
     """The one clock of a run: `moved` is told by the virtual loop, and all others show it."""
@@ -38,11 +40,15 @@ class Clock:
     def __init__(self, traveller: time_machine.Traveller) -> None:
         self.now_s = START_S
         self._wall = traveller
+        self._collects_at = START_S + COLLECT_EVERY_S
 
     def moved(self, to_s: float) -> None:
         """The loop's time is now `to_s`."""
         self._wall.shift(to_s - self.now_s)
         self.now_s = to_s
+        if to_s >= self._collects_at:
+            self._collects_at = to_s + COLLECT_EVERY_S
+            gc.collect()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from kubeloop.leader import LeadershipLost
 from kubeloop.simulator.server import ApiServer
 from kubeloop.simulator.storage import Change, Storage
 from kubeloop.simulator.transport import SimulatedTransport
-from kubeloop.testing.determinism import determined
+from kubeloop.testing.determinism import Clock, determined
 from kubeloop.testing.faults import Fault, Faults, NoFaults
 from kubeloop.testing.gate import Gate
 from kubeloop.testing.incarnation import DidNotStop, Main, Process
@@ -207,18 +207,29 @@ def simulate(
     Everything follows from the seed and the faults. Raises `SimulationFailed`.
     """
     with determined(seed) as clock:
-        loop = VirtualTimeLoop(on_move=clock.moved)
-        world = World(loop, seed=seed, faults=faults if faults is not None else NoFaults(), servers=servers)
-        loop.set_exception_handler(world.unhandled)
-        try:
-            loop.run_until_complete(world.run(scenario))
-            gc.collect()  # exceptions that nobody retrieved are told when their task goes
-            failure = world.failure or loop.misuse
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the trace
-            failure = error
-        finally:
-            loop.bury()
-            loop.close()
-        if failure is not None:
-            raise SimulationFailed(seed, world.gate.decisions, world.trace, failure) from failure
-        return world.trace
+        # in a function of its own: what is left of the run when that returns is collected at the end of `determined`
+        trace, decisions, failure = _simulate(
+            scenario, clock, seed, faults if faults is not None else NoFaults(), servers
+        )
+    if failure is not None:
+        raise SimulationFailed(seed, decisions, trace, failure) from failure
+    return trace
+
+
+def _simulate(
+    scenario: Callable[[World], Coroutine[Any, Any, None]], clock: Clock, seed: int, faults: Faults, servers: int
+) -> tuple[Trace, Mapping[int, Fault], BaseException | None]:
+    loop = VirtualTimeLoop(on_move=clock.moved)
+    world = World(loop, seed=seed, faults=faults, servers=servers)
+    loop.set_exception_handler(world.unhandled)
+    failure: BaseException | None
+    try:
+        loop.run_until_complete(world.run(scenario))
+        gc.collect()  # exceptions that nobody retrieved are told when their task goes
+        failure = world.failure or loop.misuse
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the trace
+        failure = error
+    finally:
+        loop.bury()
+        loop.close()
+    return world.trace, world.gate.decisions, failure
