@@ -12,7 +12,8 @@ import msgspec
 from kubeloop.client.transport import JSON, Request, Response
 from kubeloop.simulator.built_in import topology_of
 from kubeloop.simulator.definitions import Definitions
-from kubeloop.simulator.fields_stub import json_patched, merge_patched, strategic_merge_patched
+from kubeloop.simulator.patches import json_patched, merge_patched
+from kubeloop.simulator.strategic_merge import strategic_merge_patched
 from kubeloop.simulator.kinds import BUILT_IN, Kind, Kinds
 from kubeloop.simulator.lists import Page, encode_list, expired, page, read_version
 from kubeloop.simulator.options import ListOptions, delete_options, list_options, write_options
