@@ -12,15 +12,15 @@ import msgspec
 from kubeloop.client.transport import JSON, Request, Response
 from kubeloop.simulator.built_in import topology_of
 from kubeloop.simulator.definitions import Definitions
-from kubeloop.simulator.patches import json_patched, merge_patched
-from kubeloop.simulator.strategic_merge import strategic_merge_patched
 from kubeloop.simulator.kinds import BUILT_IN, Kind, Kinds
 from kubeloop.simulator.lists import Page, encode_list, expired, page, read_version
 from kubeloop.simulator.options import ListOptions, delete_options, list_options, write_options
+from kubeloop.simulator.patches import json_patched, merge_patched
 from kubeloop.simulator.refusals import Body, Refusal, bad_request, unsupported_media_type
 from kubeloop.simulator.registry import Outcome, Registry
 from kubeloop.simulator.routes import Route, route
 from kubeloop.simulator.storage import Change, Storage, Stored
+from kubeloop.simulator.strategic_merge import strategic_merge_patched
 from kubeloop.simulator.watch_cache import WatchCache
 from kubeloop.simulator.watches import WatchStream
 
