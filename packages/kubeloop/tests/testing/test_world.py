@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 from collections.abc import Callable, Coroutine
 from random import Random
@@ -389,7 +390,7 @@ def test_it_is_not_quiet_while_a_fault_goes_on_nor_right_after_it() -> None:
     simulate(scenario, seed=1, faults=ScriptedFaults(faults))
 
 
-def test_runs_leave_nothing_behind() -> None:
+def test_runs_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario(world: World) -> None:
         world.start("mirror", mirror(lease=LEASE))
         await people(world)
@@ -400,5 +401,6 @@ def test_runs_leave_nothing_behind() -> None:
         gc.collect()
         return len(gc.get_objects())
 
+    caplog.set_level(logging.CRITICAL)  # what is logged is kept
     objects()  # fills caches
     assert abs(objects() - objects()) < 50
