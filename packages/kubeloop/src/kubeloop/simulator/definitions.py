@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubeloop.model.times import time_text
-from kubeloop.simulator.kinds import Kind, Kinds
+from kubeloop.simulator.kinds import Kind, Kinds, ScalePaths
 from kubeloop.simulator.options import DeleteOptions
 from kubeloop.simulator.refusals import Body
 from kubeloop.simulator.registry import Registry
@@ -158,11 +158,20 @@ def _kind(spec: Body, version: Body, stored: str) -> Kind:
         generation=True,
         unconditional=False,
         schema=schema,
+        scale=_scale_paths(version),
         topology=of_object(schema.topology),
         custom=True,
         warning=_warning(spec, version),
         stored_version=stored,
     )
+
+
+def _scale_paths(version: Body) -> ScalePaths | None:
+    scale = version.get("subresources", {}).get("scale")
+    if scale is None:
+        return None
+    names = ("specReplicasPath", "statusReplicasPath", "labelSelectorPath")
+    return ScalePaths(*(tuple(filter(None, scale.get(name, "").split("."))) for name in names))
 
 
 def _warning(spec: Body, version: Body) -> str:

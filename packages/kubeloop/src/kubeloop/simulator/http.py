@@ -17,12 +17,13 @@ from aiohttp import web
 from kubeloop.client.config import ClusterConfig
 from kubeloop.client.transport import JSON, Request, Response
 from kubeloop.simulator.accept import PLAIN, Form, negotiated
+from kubeloop.simulator.answers import refused
 from kubeloop.simulator.documents import Documents
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.protobuf import PROTOBUF, decoded
 from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.routes import route
-from kubeloop.simulator.server import ApiServer, is_watch, refused
+from kubeloop.simulator.server import ApiServer, is_watch
 from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.tables import Shown, columns_of
 from kubeloop.simulator.watches import StreamBroken, WatchStream

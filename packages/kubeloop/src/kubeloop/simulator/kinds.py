@@ -24,6 +24,15 @@ class Schema(Protocol):
 _BY_METADATA = {"metadata.name": ("metadata", "name"), "metadata.namespace": ("metadata", "namespace")}
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where an object says how many there should be and are, and by which selector they are found."""
+
+    wanted: tuple[str, ...] = ("spec", "replicas")
+    present: tuple[str, ...] = ("status", "replicas")
+    selector: tuple[str, ...] = ("spec", "selector")
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Kind:
     """One kind in one version."""
@@ -50,6 +59,9 @@ class Kind:
     custom: bool = False
     warning: str = ""  # to who uses this version
     stored_version: str = ""  # in which objects are stored; the same by default
+    stored_group: str = ""  # likewise
+    renamed: Mapping[str, str] = field(default_factory=dict)  # fields that are stored by another name
+    scale: ScalePaths | None = None
     # filled in
     api_version: str = field(default="", init=False)
     stored_api_version: str = field(default="", init=False)
@@ -59,14 +71,31 @@ class Kind:
     def __post_init__(self) -> None:
         give = object.__setattr__
         give(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
-        stored = self.stored_version or self.version
-        give(self, "stored_api_version", f"{self.group}/{stored}" if self.group else stored)
-        give(self, "resource", f"{self.plural}.{self.group}" if self.group else self.plural)
+        group, version = self.stored_group or self.group, self.stored_version or self.version
+        give(self, "stored_api_version", f"{group}/{version}" if group else version)
+        give(self, "resource", f"{self.plural}.{group}" if group else self.plural)
         give(self, "singular", self.singular or self.kind.lower())
         by_metadata = dict(_BY_METADATA)
         if not self.namespaced and not self.custom:
             del by_metadata["metadata.namespace"]
-        give(self, "paths", {**by_metadata, **self.selectable})
+        stored = {name: (self.renamed.get(path[0], path[0]), *path[1:]) for name, path in self.selectable.items()}
+        give(self, "paths", {**by_metadata, **stored})
+
+    def as_stored(self, body: Body) -> Body:
+        """In the version of the storage. Type and metadata come first: see `lists.encode_list`."""
+        found: Body = {"kind": self.kind, "apiVersion": self.stored_api_version, "metadata": body["metadata"]}
+        for name, value in body.items():
+            if name not in found:
+                found[self.renamed.get(name, name)] = value
+        return found
+
+    def as_served(self, body: Body) -> Body:
+        """Of what is stored."""
+        if self.api_version == self.stored_api_version:
+            return body
+        names = {stored: name for name, stored in self.renamed.items()}
+        found = {names.get(name, name): value for name, value in body.items()}
+        return {**found, "apiVersion": self.api_version}
 
     @property
     def has_status(self) -> bool:
@@ -116,6 +145,15 @@ _POD_FIELDS = _paths(
 _INVOLVED = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 _CORE_EVENT_FIELDS = _paths(*(f"involvedObject.{name}" for name in _INVOLVED), "reason", "reportingComponent", "type")
 _EVENT_FIELDS = _paths(*(f"regarding.{name}" for name in _INVOLVED), "reason", "reportingController", "type")
+_EVENT_FIELD = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
 # fmt: off
 _RBAC = "rbac.authorization.k8s.io"
 _WEBHOOKS = "admissionregistration.k8s.io"
@@ -123,7 +161,8 @@ _WEBHOOKS = "admissionregistration.k8s.io"
 BUILT_IN: tuple[Kind, ...] = (
     _core("configmaps", "ConfigMap", "cm"),
     _core("endpoints", "Endpoints", "ep", singular="endpoints", creates_on_update=True),
-    _core("events", "Event", "ev", selectable=_CORE_EVENT_FIELDS, creates_on_update=True),
+    _core("events", "Event", "ev", selectable=_CORE_EVENT_FIELDS, creates_on_update=True,
+          stored_group="events.k8s.io", renamed=_EVENT_FIELD),
     _core("limitranges", "LimitRange", "limits", creates_on_update=True),
     _core("namespaces", "Namespace", "ns", namespaced=False, subresources=frozenset(("status", "finalize")),
           selectable=_paths("status.phase"), collection_deletable=False),
@@ -143,9 +182,10 @@ BUILT_IN: tuple[Kind, ...] = (
           selectable=_paths("spec.clusterIP", "spec.type")),
     _apps("controllerrevisions", "ControllerRevision", generation=False, categories=()),
     _apps("daemonsets", "DaemonSet", "ds", subresources=_STATUS),
-    _apps("deployments", "Deployment", "deploy", subresources=_SCALED),
-    _apps("replicasets", "ReplicaSet", "rs", subresources=_SCALED, selectable=_paths("status.replicas")),
-    _apps("statefulsets", "StatefulSet", "sts", subresources=_SCALED),
+    _apps("deployments", "Deployment", "deploy", subresources=_SCALED, scale=ScalePaths()),
+    _apps("replicasets", "ReplicaSet", "rs", subresources=_SCALED, scale=ScalePaths(),
+          selectable=_paths("status.replicas")),
+    _apps("statefulsets", "StatefulSet", "sts", subresources=_SCALED, scale=ScalePaths()),
     _of("batch", "cronjobs", "CronJob", "cj", subresources=_STATUS, categories=_ALL, generation=True),
     _of("batch", "jobs", "Job", subresources=_STATUS, categories=_ALL, generation=True,
         selectable=_paths("status.successful")),

@@ -143,9 +143,8 @@ def _read_token(text: str) -> _Token:
 
 def encode_list(kind: Kind, found: Iterable[Stored], meta: Body) -> bytes:
     """The list as JSON, of the items' encoded bytes."""
-    version = kind.api_version
-    head = msgspec.json.encode({"kind": f"{kind.kind}List", "apiVersion": version, "metadata": meta})
-    items = [stored.encoded(version) for stored in found]
+    head = msgspec.json.encode({"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": meta})
+    items = [stored.encoded(kind) for stored in found]
     if not kind.custom:
         start = len(type_prefix(kind))
         items = [b"{" + item[start:] for item in items]  # core kinds do not repeat what they are

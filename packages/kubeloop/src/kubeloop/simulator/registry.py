@@ -6,7 +6,7 @@ store. Raises `Refusal`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,7 +49,6 @@ class Outcome:
     stored: Stored
     created: bool = False
     deleted: bool = False
-    warnings: list[str] = field(default_factory=list)
 
 
 class Registry:
@@ -74,17 +73,17 @@ class Registry:
             raise not_found(kind.plural, name, group=kind.group)
         return stored
 
-    def create(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> Outcome:
-        """Of what a client sent."""
-        body, warnings = self._read(kind, namespace, body, options)
+    def create(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
+        """Of what a client sent; `warnings` gets what it should know."""
+        body = self._read(kind, namespace, body, options, warnings)
         meta = body["metadata"]
         if meta.get("resourceVersion") not in (None, "0"):
             raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
         meta.pop("managedFields", None)
         body = updated(None, self._completed(kind, body), topology_of(kind), _writer(kind, options, ""))
-        return self._insert(kind, namespace, body, options, warnings)
+        return self._insert(kind, namespace, body, options)
 
-    def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
+    def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> Outcome:
         """Stores what is new and complete, with what a new object gets from the server."""
         self._admit(kind, namespace, body["metadata"])
         body = self._new(kind, namespace, body)
@@ -93,8 +92,8 @@ class Registry:
         if self._storage.get(kind.resource, key) is not None:
             raise already_exists(kind.plural, name, group=kind.group)
         if options.dry_run:
-            return Outcome(Stored(body, 0), created=True, warnings=warnings)
-        return Outcome(self._storage.put(kind.resource, key, body), created=True, warnings=warnings)
+            return Outcome(Stored(body, 0), created=True)
+        return Outcome(self._storage.put(kind.resource, key, body), created=True)
 
     def _new(self, kind: Kind, namespace: str, body: Body) -> Body:
         meta = body["metadata"]
@@ -110,7 +109,7 @@ class Registry:
             meta["generation"] = 1
         if kind.has_status:
             body.pop("status", None)
-        body = strategy_of(kind).prepare_create(_as_stored(kind, body), self._storage)
+        body = strategy_of(kind).prepare_create(kind.as_stored(body), self._storage)
         self._validate(kind, body, None)
         return body
 
@@ -122,8 +121,8 @@ class Registry:
             _refuse_wrong_types(kind, schema, body)
         return strategy_of(kind).defaulted(body)
 
-    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> tuple[Body, list[str]]:
-        """Sees that a body is one of this kind and namespace; gives what it may hold, and warnings about the rest."""
+    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Body:
+        """Sees that a body is one of this kind and namespace; gives what it may hold, and warns about the rest."""
         self._read_type(kind, body)
         body["metadata"], unknown = read_metadata(body)
         meta = body["metadata"]
@@ -136,11 +135,12 @@ class Registry:
         if unknown:
             body = schema.pruned(body)
         if not unknown or options.validation == "Ignore":
-            return body, []
+            return body
         listed = [f'unknown field "{name}"' for name in unknown]
         if options.validation == "Strict":
             raise _unreadable(kind, f"strict decoding error: {', '.join(listed)}")
-        return body, listed
+        warnings += listed
+        return body
 
     def _read_type(self, kind: Kind, body: Body) -> None:
         api_version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
@@ -186,10 +186,17 @@ class Registry:
             raise invalid(kind.kind, meta.get("name", ""), causes, group=kind.group)
 
     def replace(
-        self, kind: Kind, namespace: str, name: str, subresource: str, body: Body, options: WriteOptions
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        subresource: str,
+        body: Body,
+        options: WriteOptions,
+        warnings: list[str],
     ) -> Outcome:
         """PUT."""
-        body, warnings = self._read(kind, namespace, body, options)
+        body = self._read(kind, namespace, body, options, warnings)
         meta = body["metadata"]
         if not meta.get("name"):
             raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
@@ -198,7 +205,7 @@ class Registry:
         old = self._storage.get(kind.resource, _key(namespace, name))
         if old is None:
             if kind.creates_on_update and not subresource:
-                return self.create(kind, namespace, body, options)
+                return self.create(kind, namespace, body, options, [])
             raise not_found(kind.plural, name, group=kind.group)
         uid = old.body["metadata"]["uid"]
         if meta.setdefault("uid", uid) != uid:
@@ -208,21 +215,35 @@ class Registry:
             text = "Invalid value: 0x0: must be specified for an update"
             causes = [Cause("FieldValueInvalid", text, "metadata.resourceVersion")]
             raise invalid(kind.kind, name, causes, group=kind.group)
-        return self._update(kind, old, body, subresource, options, warnings)
+        return self._update(kind, old, body, subresource, options)
 
     def patch(
-        self, kind: Kind, namespace: str, name: str, subresource: str, patched: Patcher, options: WriteOptions
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        subresource: str,
+        patched: Patcher,
+        options: WriteOptions,
+        warnings: list[str],
     ) -> Outcome:
         """PATCH, but for apply: `patched` makes the new body of the old one."""
         old = self.get(kind, namespace, name)
-        body, warnings = self._read(kind, namespace, {**patched(_as_served(kind, old.body))}, options)
+        body = self._read(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings)
         meta = body["metadata"]
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
-        return self._update(kind, old, body, subresource, options, warnings)
+        return self._update(kind, old, body, subresource, options)
 
     def apply(
-        self, kind: Kind, namespace: str, name: str, subresource: str, patch: Body, options: WriteOptions
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        subresource: str,
+        patch: Body,
+        options: WriteOptions,
+        warnings: list[str],
     ) -> Outcome:
         """PATCH with what a manager has an opinion on."""
         old = self._storage.get(kind.resource, _key(namespace, name))
@@ -232,11 +253,11 @@ class Registry:
             version = patch.get("apiVersion", "")
             group = version if "/" in version else f"/{version}"
             raise bad_request(f"invalid object type: {group}, Kind={patch.get('kind', '')}")
-        live = _as_served(kind, old.body) if old is not None else None
+        live = kind.as_served(old.body) if old is not None else None
         writer = _writer(kind, options, subresource)
         merged = {**applied(live, patch, topology_of(kind), writer, force=options.force)}
         fields = merged.get("metadata", {}).keys()
-        body, warnings = self._read(kind, namespace, merged, options)
+        body = self._read(kind, namespace, merged, options, warnings)
         meta = body["metadata"]
         # the real server stores an empty map or list of the metadata and forgets it: each such apply is a change
         changed = not fields <= meta.keys()
@@ -247,8 +268,8 @@ class Registry:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
         body = self._completed(kind, body, keep_nulls=True)
         if old is not None:
-            return self._update(kind, old, body, subresource, options, warnings, by_apply=True, changed=changed)
-        return self._insert(kind, namespace, body, options, warnings)
+            return self._update(kind, old, body, subresource, options, by_apply=True, changed=changed)
+        return self._insert(kind, namespace, body, options)
 
     def _update(
         self,
@@ -257,12 +278,11 @@ class Registry:
         body: Body,
         subresource: str,
         options: WriteOptions,
-        warnings: list[str],
         *,
         by_apply: bool = False,
         changed: bool = False,
     ) -> Outcome:
-        before = old.body
+        before = kind.as_served(old.body)
         name = before["metadata"]["name"]
         sent_version = body["metadata"].get("resourceVersion")
         if sent_version not in (None, "", before["metadata"]["resourceVersion"]):
@@ -276,23 +296,23 @@ class Registry:
         if kind.generation and strategy.generation_grows(body, before):
             body["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         self._validate(kind, body, before)
-        body = _as_stored(kind, body if changed else times_kept(before, body))
+        body = kind.as_stored(body if changed else times_kept(before, body))
         meta = body["metadata"]
-        if body == before and not changed:
-            return Outcome(old, warnings=warnings)
+        if body == old.body and not changed:
+            return Outcome(old)
         key = _key(meta.get("namespace", ""), name)
         if "deletionTimestamp" in meta and strategy.may_go(body):
             if not options.dry_run:
                 self._storage.delete(kind.resource, key, body)
-            return Outcome(Stored(body, old.revision), warnings=warnings)
+            return Outcome(Stored(body, old.revision))
         if options.dry_run:
-            return Outcome(Stored(body, old.revision), warnings=warnings)
-        return Outcome(self._storage.put(kind.resource, key, body), warnings=warnings)
+            return Outcome(Stored(body, old.revision))
+        return Outcome(self._storage.put(kind.resource, key, body))
 
     def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> Outcome:
         old = self.get(kind, namespace, name)
         meta = old.body["metadata"]
-        self._check_preconditions(kind, old, options)
+        self.check_preconditions(kind, old, options)
         strategy = strategy_of(kind)
         strategy.admit_delete(old.body)
         grace_s = strategy.grace_s(old.body, options.grace_period_s)
@@ -311,7 +331,13 @@ class Registry:
             return Outcome(stored)
         return Outcome(self._storage.delete(kind.resource, key), deleted=True)
 
-    def _check_preconditions(self, kind: Kind, old: Stored, options: DeleteOptions) -> None:
+    def rewrite(self, kind: Kind, old: Stored, body: Body) -> Stored:
+        """Stores a new state of an object in the server's own name: nobody becomes the owner of fields."""
+        meta = old.body["metadata"]
+        return self._storage.put(kind.resource, _key(meta.get("namespace", ""), meta["name"]), body)
+
+    def check_preconditions(self, kind: Kind, old: Stored, options: DeleteOptions) -> None:
+        """Raises `Refusal` (409) when the object is not the one that is meant."""
         wanted = options.preconditions
         if wanted is None:
             return
@@ -353,16 +379,6 @@ def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
 
 def _but(body: Body, name: str) -> Body:
     return {key: value for key, value in body.items() if key != name}
-
-
-def _as_served(kind: Kind, body: Body) -> Body:
-    return body if body["apiVersion"] == kind.api_version else {**body, "apiVersion": kind.api_version}
-
-
-def _as_stored(kind: Kind, body: Body) -> Body:
-    """In the version of the storage; its type comes first (see `lists.type_prefix`)."""
-    typed = {"kind": kind.kind, "apiVersion": kind.stored_api_version, "metadata": body["metadata"]}
-    return {**typed, **{name: value for name, value in body.items() if name not in typed}}
 
 
 def _finalizers(meta: Body, options: DeleteOptions, default: str | None) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.refusals import Body
 
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -39,13 +40,11 @@ class Stored:
         self.revision = revision
         self._encoded: dict[str, bytes] = {}
 
-    def encoded(self, api_version: str) -> bytes:
-        found = self._encoded.get(api_version)
+    def encoded(self, kind: Kind) -> bytes:
+        """As `kind` serves it."""
+        found = self._encoded.get(kind.api_version)
         if found is None:
-            body = self.body
-            if body["apiVersion"] != api_version:
-                body = {**body, "apiVersion": api_version}
-            found = self._encoded[api_version] = _encode(body)
+            found = self._encoded[kind.api_version] = _encode(kind.as_served(self.body))
         return found
 
 

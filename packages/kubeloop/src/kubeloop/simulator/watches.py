@@ -138,14 +138,14 @@ class WatchStream:
                 kind = "ADDED"
         line = change.lines.get((self._kind.api_version, kind))
         if line is None:
-            line = _line(kind.encode(), stored.encoded(self._kind.api_version))
+            line = _line(kind.encode(), stored.encoded(self._kind))
             change.lines[self._kind.api_version, kind] = line
         self._lines.append(line)
         self._end_initial_events()
         self._wake()
 
     def _put(self, kind: bytes, stored: Stored) -> None:
-        self._lines.append(_line(kind, stored.encoded(self._kind.api_version)))
+        self._lines.append(_line(kind, stored.encoded(self._kind)))
 
     def _end_initial_events(self) -> None:
         if self._initial_until is not None and self._cache.version >= self._initial_until:

@@ -33,7 +33,7 @@ class Workload(Strategy):
         selector = spec.get("selector")
         labels = spec["template"].get("metadata", {}).get("labels")
         causes = [] if selector else [required("spec.selector")]
-        if not _selects(selector or {}, labels or {}):
+        if not selects(selector or {}, labels or {}):
             field = "spec.template.metadata.labels"
             causes.append(invalid(field, labels, "`selector` does not match template `labels`"))
         causes += container_problems(spec["template"].get("spec", {}), "spec.template.spec")
@@ -165,7 +165,8 @@ def _rolling(spec: Body, field: str, defaults: dict[str, Any]) -> Body:
     return {**spec, field: {**update, "rollingUpdate": {**defaults, **update.get("rollingUpdate", {})}}}
 
 
-def _selects(selector: Body, labels: Body) -> bool:
+def selects(selector: Body, labels: Body) -> bool:
+    """Whether a LabelSelector, which is not empty, selects an object with these labels."""
     if any(labels.get(name) != value for name, value in selector.get("matchLabels", {}).items()):
         return False
     return all(_holds(one, labels) for one in selector.get("matchExpressions", ())) and bool(selector)

@@ -1,0 +1,64 @@
+"""What requests carry: bodies and patches, read. Raises `Refusal` for what is none."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kubeloop.client.transport import JSON, Request
+from kubeloop.simulator.built_in import topology_of
+from kubeloop.simulator.patches import json_patched, merge_patched, strategic_merge_patched
+from kubeloop.simulator.kinds import Kind
+from kubeloop.simulator.refusals import Body, bad_request, unsupported_media_type
+
+APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def read_body(request: Request, kind: str) -> Body:
+    """An object of a kind; whether it is one is not asked here."""
+    if media_type(request) not in (JSON, ""):
+        raise unsupported_media_type(f"the simulated API server does not read {request.content_type}")
+    try:
+        return mapping(msgspec.json.decode(request.body))
+    except msgspec.DecodeError as error:
+        what = f"the object provided is unrecognized (must be of type {kind})"
+        raise bad_request(f"{what}: couldn't get version/kind; json parse error: {error}") from None
+
+
+def media_type(request: Request) -> str:
+    return request.content_type.partition(";")[0].strip()
+
+
+def read_patch(request: Request, kind: Kind) -> Any:
+    """The patch, of whatever sort it is; refused (415) when its sort is not known to the kind."""
+    sort = media_type(request)
+    if sort not in (_MERGE, _JSON_PATCH, APPLY) and (sort != _STRATEGIC or kind.custom):
+        known = [_JSON_PATCH, _MERGE, *([] if kind.custom else [_STRATEGIC]), APPLY]
+        raise unsupported_media_type(
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+        )
+    yaml = sort == APPLY and not request.body.startswith(b"{")
+    try:
+        return (msgspec.yaml if yaml else msgspec.json).decode(request.body)
+    except msgspec.DecodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+
+
+def patcher(request: Request, kind: Kind, patch: Any) -> Callable[[Body], Body]:
+    """What a patch, other than one to apply, makes of a body."""
+    match media_type(request):
+        case "application/json-patch+json":
+            return lambda body: json_patched(body, patch)
+        case "application/merge-patch+json":
+            return lambda body: merge_patched(body, patch)
+        case _:
+            return lambda body: strategic_merge_patched(body, patch, topology_of(kind))
+
+
+def mapping(body: Any) -> Body:
+    if not isinstance(body, dict):
+        raise bad_request("the body of the request is no object")
+    return body
