@@ -7,9 +7,10 @@ import msgspec
 
 from kubeloop.client.transport import JSON, Request
 from kubeloop.simulator.built_in import topology_of
-from kubeloop.simulator.patches import json_patched, merge_patched, strategic_merge_patched
 from kubeloop.simulator.kinds import Kind
+from kubeloop.simulator.patches import json_patched, merge_patched
 from kubeloop.simulator.refusals import Body, bad_request, unsupported_media_type
+from kubeloop.simulator.strategic_merge import strategic_merge_patched
 
 APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
