@@ -6,7 +6,7 @@
 | `python` that calls `asyncio.run` | a program: run on the simulator until it has printed something, then stopped |
 | `output` | what the Python block before it printed |
 | `console` | each `$ command` is run, in the document's folder; what follows it is its output |
-| `sh` | commands for a machine of the reader's: the syntax, and that targets and files which they name are there |
+| `sh` | what the reader runs: each is a command that is known here, and its targets, files and options are there |
 | `yaml` | parsed: objects, each with kind and name |
 | `text`, none | prose |
 
@@ -21,9 +21,12 @@ import inspect
 import io
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,10 +35,12 @@ import yaml
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
+from kubeloop.simulator import __main__ as simulator
 from kubeloop.testing.virtual_time import VirtualTimeLoop
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "packages/kubeloop/src"
+EXAMPLES = ROOT / "packages/kubeloop/examples"
 DEADLINE_S = 30
 
 _FILE = re.compile(r"# (?P<name>[\w-]+\.\w+)\n")
@@ -48,8 +53,8 @@ class Page:
         self.module = types.ModuleType(f"docs_{Path(document.path).stem.replace('-', '_')}")
         sys.modules[self.module.__name__] = self.module  # where annotations are looked up
         self.folder = tempfile.TemporaryDirectory(prefix="kubeloop-docs-")
-        simulated = Path(document.path).is_relative_to(ROOT / "docs/guide")
-        self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop if simulated else None)
+        self.simulated = Path(document.path).is_relative_to(ROOT / "docs/guide")
+        self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop if self.simulated else None)
         self.printed = ""
 
     def close(self) -> None:
@@ -103,14 +108,24 @@ def _python(example: Example) -> None:
     with contextlib.redirect_stdout(printed):
         result = eval(code, page.module.__dict__)
         if inspect.iscoroutine(result):
-            page.runner.run(asyncio.wait_for(result, DEADLINE_S))
+            page.runner.run(asyncio.wait_for(result, None if page.simulated else DEADLINE_S))
     page.printed = printed.getvalue()
 
 
 def _program(example: Example, page: Page) -> None:
     file = Path(page.folder.name) / "program.py"
     file.write_text(example.parsed)
-    compile(example.parsed, str(file), "exec")
+    command = [sys.executable, "-m", "kubeloop.simulator", "--run", file]
+    with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        watchdog = threading.Timer(DEADLINE_S, process.kill)
+        watchdog.start()
+        page.printed = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        page.printed += process.stdout.read()
+        watchdog.cancel()
+    assert page.printed, "it printed nothing"
+    assert process.returncode == 0, page.printed
 
 
 def _output(example: Example) -> None:
@@ -123,16 +138,10 @@ def _console(example: Example) -> None:
     assert example.parsed.startswith("$ "), "a console block begins with `$ ` and a command"
     for step in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:
         command, _, expected = step.replace("\\\n", "").partition("\n")
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(SOURCES),
-            "EXAMPLES": str(ROOT / "packages/kubeloop/examples"),
-        }
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=page.folder.name,
-            env=environment,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -144,14 +153,41 @@ def _console(example: Example) -> None:
         assert same(expected, done.stdout), f"$ {command}\n{done.stdout}"
 
 
+def _environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(SOURCES),
+        "PYTHONUNBUFFERED": "1",
+        "EXAMPLES": str(EXAMPLES),
+    }
+
+
 def _sh(example: Example) -> None:
     subprocess.run(["bash", "-n"], input=example.parsed, text=True, check=True)
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z-]+)", example.parsed, re.MULTILINE))
-    assert named <= targets, f"no targets of the Makefile: {named - targets}"
-    files = re.findall(r"(?<![\w/])((?:packages|docs|examples)/[\w./-]+)", example.parsed)
-    for file in files:
-        assert (ROOT / file).exists() or (ROOT / "packages/kubeloop" / file).exists(), f"there is no {file}"
+    for line in example.parsed.replace("\\\n", " ").splitlines():
+        program, *arguments = shlex.split(line, comments=True) or [""]
+        check = _COMMANDS.get(program)
+        assert check is not None, f"nobody knows how to check `{line}`: see docs/blocks.py"
+        check(arguments)
+
+
+def _is_target(arguments: list[str]) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    wrong = [one for one in arguments if "=" not in one and one not in targets]
+    assert not wrong, f"no targets of the Makefile: {wrong}"
+
+
+def _are_files(arguments: list[str]) -> None:
+    for one in arguments:
+        file = one.partition("::")[0]
+        assert not file.endswith((".py", ".yaml", "/")) or (ROOT / file).exists(), f"there is no {file}"
+
+
+def _is_program(arguments: list[str]) -> None:
+    _are_files(arguments)
+    if arguments[:2] == ["-m", "kubeloop.simulator"]:
+        simulator._parser().parse_args(arguments[2:])
 
 
 def _yaml(example: Example) -> None:
@@ -170,6 +206,14 @@ def _unknown(example: Example) -> None:
         f"nobody knows how to test a block of {example.region.lexemes['language']!r}: see docs/blocks.py"
     )
 
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "": lambda _: None,
+    "make": _is_target,
+    "python": _is_program,
+    "pytest": _are_files,
+    **dict.fromkeys(("cd", "export", "kubectl", "mkdir"), lambda _: None),
+}
 
 _EVALUATORS: dict[str, Callable[[Example], None]] = {
     "python": _python,
