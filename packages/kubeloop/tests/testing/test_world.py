@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import kubeloop as k
+from kubeloop.events import Event
 from kubeloop.leader import Lease
 from kubeloop.testing.faults import Fault, FaultKind, ScriptedFaults, SeededFaults
 from kubeloop.testing.incarnation import DidNotStop, Process
@@ -398,9 +399,33 @@ def test_runs_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
     def objects() -> int:
         for seed in range(4):
             simulate(scenario, seed=seed, faults=SeededFaults(Random(seed), until_s=60))
-        gc.collect()
         return len(gc.get_objects())
 
     caplog.set_level(logging.CRITICAL)  # what is logged is kept
     objects()  # fills caches
     assert abs(objects() - objects()) < 50
+
+
+def test_a_program_may_serve_its_metrics_and_tell_events_as_it_does_in_earnest() -> None:
+    async def main(process: Process) -> None:
+        async with k.open_runtime(process, name="tells", serve_on=("127.0.0.1", 0)) as runtime:
+            maps = runtime.informer(k.ConfigMap, namespace="default")
+
+            async def reconcile(key: k.ObjectKey) -> k.Result:
+                if (one := maps.store.get(key)) is not None:
+                    runtime.recorder.event(one, type="Normal", reason="Seen", action="Look", note="as always")
+                return k.Result(requeue_after_s=10)
+
+            runtime.controller("tells", reconcile).for_(maps)
+            await runtime.run()
+
+    async def scenario(world: World) -> None:
+        world.start("tells", main)
+        await write(world, "one", "text")
+        await asyncio.sleep(3600)
+        events = await world.client.list(Event, namespace="default")
+        assert [event.series.count for event in events.items if event.series] == [pytest.approx(360, abs=7)]
+        writes = [line.call for line in world.trace if line.call and line.call.effect]
+        assert 58 <= len(writes) <= 62  # once a minute, by the virtual clock
+
+    simulate(scenario, seed=1)

@@ -196,6 +196,10 @@ def _is_effect(call: Call) -> bool:
     return call.effect is not None
 
 
+def _is_of_the_api(call: Call) -> bool:
+    return bool(call.resource)
+
+
 def _may_be_gone(call: Call) -> bool:
     return bool(call.asks("continue")) or (call.verb == "watch" and call.asks("resourceVersion") not in ("", "0"))
 
@@ -207,7 +211,9 @@ _APPLIES: dict[FaultKind, Callable[[Call], bool]] = {
     FaultKind.CONFLICT: _is_effect,
     FaultKind.GONE: _may_be_gone,
     FaultKind.FAILED: _is_request,
-    FaultKind.STALE: lambda call: bool(call.resource),
+    FaultKind.STALE: _is_of_the_api,
+    FaultKind.RESTART: _is_of_the_api,
+    FaultKind.COMPACTION: _is_of_the_api,
     FaultKind.WATCH_CLOSED: _is_watch,
     FaultKind.WATCH_BROKEN: _is_watch,
     FaultKind.WATCH_GONE: _is_watch,

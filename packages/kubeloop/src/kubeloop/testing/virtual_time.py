@@ -22,7 +22,10 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial, wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from kubeloop.testing.outside import InProcess
+from kubeloop.testing.outside import InProcessOnly as InProcessOnly
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,10 +34,6 @@ START_S = 1000.0
 
 TURNS_AT_ONE_MOMENT = 100_000
 """Of the loop. A burst of ten thousand objects takes about a tenth."""
-
-
-class InProcessOnly(RuntimeError):
-    """Something would have left this process, where virtual time means nothing."""
 
 
 class Deadlock(RuntimeError):
@@ -76,7 +75,7 @@ class _Task(asyncio.Task[Any]):
         return self.number
 
 
-class VirtualTimeLoop(asyncio.BaseEventLoop):
+class VirtualTimeLoop(InProcess):
     """See the module. `on_move` is called with the new time whenever the clock has moved."""
 
     _ready: "deque[events.Handle]"  # of asyncio's base class, as are _stopping and _timer_cancelled_count
@@ -92,7 +91,6 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         self._thread = threading.get_ident()
         self._buried = False
         self._remains: list[asyncio.Task[Any]] = []  # of dead owners
-        self.misuse: InProcessOnly | None = None
         self.set_task_factory(self._new_task)
 
     def time(self) -> float:
@@ -227,12 +225,7 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Asked for by `call_soon_threadsafe`, to wake a loop that waits: this one never does."""
         if threading.get_ident() != self._thread:
-            self._refuse("a call from another thread")
-
-    def _refuse(self, what: str) -> NoReturn:
-        error = InProcessOnly(f"{what}: on virtual time nothing may wait for what happens outside this process")
-        self.misuse = self.misuse or error
-        raise error
+            self.refuse("a call from another thread")
 
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., object], *args: Any
@@ -240,39 +233,13 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         """Of the owner whose code asks, who sends it the signal."""
         who = owner.get()
         if who is None:
-            self._refuse("a signal to code without an owner")
+            self.refuse("a signal to code without an owner")
         who.signal_handlers[sig] = partial(callback, *args)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """As of any loop."""
         who = owner.get()
         return who is not None and who.signal_handlers.pop(sig, None) is not None
-
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Callable[..., Any], *args: Any
-    ) -> NoReturn:
-        """Refused: a thread would take real time."""
-        self._refuse(f"a thread for {getattr(func, '__qualname__', func)}")
-
-
-def _refusing(name: str) -> Callable[..., NoReturn]:
-    def refuse(self: VirtualTimeLoop, *_: Any, **__: Any) -> NoReturn:
-        self._refuse(name)
-
-    return refuse
-
-
-# fmt: off
-_OUTSIDE = (
-    "add_reader", "add_writer", "connect_accepted_socket", "connect_read_pipe", "connect_write_pipe",
-    "create_connection", "create_datagram_endpoint", "create_server", "create_unix_connection", "create_unix_server",
-    "getaddrinfo", "getnameinfo", "sendfile", "sock_accept", "sock_connect", "sock_recv", "sock_recv_into",
-    "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendfile", "sock_sendto", "start_tls",
-    "subprocess_exec", "subprocess_shell",
-)
-# fmt: on
-for _name in _OUTSIDE:
-    setattr(VirtualTimeLoop, _name, _refusing(_name))
 
 
 def _whose(handle: events.Handle) -> str:
