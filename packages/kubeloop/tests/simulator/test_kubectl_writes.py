@@ -203,3 +203,43 @@ def test_a_custom_kind_and_a_deployment_are_scaled(kubectl: Kubectl) -> None:
     assert kubectl.lines("get", "deployment", "web")[1][1] == "0/4"
     scale = kubectl.json("get", "wd", "a", "--subresource=scale")
     assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 5})
+
+
+def test_a_node_is_cordoned_and_tainted_and_drained(kubectl: Kubectl) -> None:
+    name = f"{kubectl.namespace}-node"
+    kubectl.run("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    kubectl.run("cordon", name)
+    assert kubectl.lines("get", "node", name)[1][1] == "Unknown,SchedulingDisabled"
+    kubectl.run("uncordon", name)
+    kubectl.run("taint", "node", name, "dedicated=team:NoSchedule")
+    spec = kubectl.json("get", "node", name)["spec"]
+    assert "unschedulable" not in spec
+    assert {"key": "dedicated", "value": "team", "effect": "NoSchedule"} in spec["taints"]
+    assert f"node/{name} drained" in kubectl.run("drain", name)
+
+
+def test_what_others_depend_on_is_replaced_by_force(kubectl: Kubectl) -> None:
+    kubectl.run("create", "-f", "-", stdin=widget("a", 1))
+    uid = kubectl.json("get", "wd", "a")["metadata"]["uid"]
+    kubectl.run("replace", "--force", "-f", "-", stdin=widget("a", 2))
+    replaced = kubectl.json("get", "wd", "a")
+    assert replaced["spec"]["size"] == 2
+    assert replaced["metadata"]["uid"] != uid
+
+
+def test_services_and_deployments_come_of_generators(kubectl: Kubectl) -> None:
+    kubectl.run("create", "deployment", "web", "--image=image:1", "--replicas=2", "--port=80", "--", "serve", "--fast")
+    [container] = kubectl.json("get", "deployment", "web")["spec"]["template"]["spec"]["containers"]
+    assert (container["command"], container["ports"]) == (
+        ["serve", "--fast"],
+        [{"containerPort": 80, "protocol": "TCP"}],
+    )
+    kubectl.run("expose", "deployment", "web", "--port=80", "--target-port=http", "--cluster-ip=None")
+    kubectl.run("create", "service", "externalname", "far", "--external-name=example.com")
+    kubectl.run("create", "secret", "generic", "keys", "--from-literal=a=b")
+    kubectl.run("create", "serviceaccount", "robot")
+    assert kubectl.lines("get", "deploy", "web", "-o", "wide")[1][1:4] == ["0/2", "0", "0"]
+    assert kubectl.lines("get", "svc", "web", "-o", "wide")[1][1:5] == ["ClusterIP", "None", "<none>", "80/TCP"]
+    assert kubectl.lines("get", "svc", "far")[1][1:4] == ["ExternalName", "<none>", "example.com"]
+    assert kubectl.json("get", "secret", "keys")["data"] == {"a": "Yg=="}
+    assert kubectl.lines("get", "sa", "robot")[1][0] == "robot"
