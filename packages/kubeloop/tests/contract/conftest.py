@@ -18,7 +18,7 @@ from .simulator import Simulator
 from .simulator_over_http import SimulatorOverHttp
 
 
-@pytest.fixture(scope="session", params=["kube-apiserver", "simulator"])
+@pytest.fixture(scope="session", params=["kube-apiserver", "simulator", "simulator over HTTP"])
 def server(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     """Each server that claims to be one; the suite's kinds are served."""
     found: ApiServer

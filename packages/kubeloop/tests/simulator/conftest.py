@@ -48,7 +48,7 @@ def simulator_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         program.kill()
 
 
-@pytest.fixture(scope="module", params=["kube-apiserver"])
+@pytest.fixture(scope="module", params=["kube-apiserver", "simulator"])
 def any_kubectl(
     request: pytest.FixtureRequest, kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Kubectl:
