@@ -82,6 +82,10 @@ class Storage:
         objects = self._objects.get(resource)
         return objects.get(key) if objects else None
 
+    def resources(self) -> tuple[str, ...]:
+        """Of which there is an object, or was."""
+        return tuple(self._objects)
+
     def objects(self, resource: str) -> dict[str, Stored]:
         """What is there now; not to be changed."""
         return self._objects.setdefault(resource, {})

@@ -1,0 +1,92 @@
+"""The cluster's own controllers, on one runtime: stand-ins for kube-controller-manager, kube-scheduler and kubelets.
+
+They are ordinary controllers of kubeloop, but for two that hear of changes from the storage, as informers of every kind
+would cost more than all the rest: the garbage collector and the namespace controller. What they do, they do through the
+API.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from typing import Literal
+
+import kubeloop as k
+from kubeloop.simulator.controllers.garbage import GarbageCollector
+from kubeloop.simulator.controllers.kinds import Deployment, Node, Pod, ReplicaSet
+from kubeloop.simulator.controllers.namespaces import NamespaceController
+from kubeloop.simulator.controllers.scheduling import Kubelet, Scheduler
+from kubeloop.simulator.controllers.workloads import Deployments, ReplicaSets, owner_uids
+from kubeloop.simulator.server import ApiServer
+from kubeloop.simulator.storage import Storage
+
+Name = Literal["garbage", "namespaces", "pods", "workloads"]
+
+CLEANING: tuple[Name, ...] = ("garbage", "namespaces")
+"""What every cluster has, and what costs next to nothing."""
+
+EVERYTHING: tuple[Name, ...] = (*CLEANING, "pods", "workloads")
+"""Pods get nodes, and run; Deployments and ReplicaSets make pods."""
+
+
+async def run_controllers(
+    cluster: k.Cluster, server: ApiServer, *, only: Collection[Name] = EVERYTHING, pods_end_after_s: float = 0.0
+) -> None:
+    """Until cancelled. `cluster` is how they reach the API, of which `server` is one.
+
+    Pods that are deleted end after `pods_end_after_s`, or their grace where that is shorter.
+    """
+    async with k.open_runtime(cluster, name="cluster-controllers") as runtime:
+        if "garbage" in only:
+            collector = GarbageCollector(runtime.client, server.storage, lambda: server.kinds)
+            _hear(runtime, server.storage, "garbage", collector)
+        if "namespaces" in only:
+            _hear(runtime, server.storage, "namespaces", NamespaceController(runtime.client, server.storage))
+        if "pods" in only or "workloads" in only:
+            pods = runtime.informer(Pod, indexers={"owner": owner_uids, "node": lambda pod: [pod.spec.node_name]})
+            if "pods" in only:
+                _run_pods(runtime, pods, pods_end_after_s)
+            if "workloads" in only:
+                _run_workloads(runtime, pods)
+        await runtime.run()
+
+
+def _hear(runtime: k.Runtime, storage: Storage, name: str, part: GarbageCollector | NamespaceController) -> None:
+    """Adds a controller whose keys come from the storage's changes."""
+    controller: k.Controller[str] = runtime.controller(name, part.reconcile)
+
+    def enqueue(keys: Iterable[str]) -> None:
+        for key in keys:
+            controller.enqueue(key)
+
+    async def hear() -> None:
+        enqueue(part.begin())
+        stop = storage.subscribe(lambda change: enqueue(part.changed(change)))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stop()
+
+    runtime.run_with(hear)
+
+
+def _run_pods(runtime: k.Runtime, pods: k.Informer[Pod], end_after_s: float) -> None:
+    nodes = runtime.informer(Node)
+    scheduler = Scheduler(runtime.client, pods, nodes)
+    # one worker: each choice sees those before it
+    runtime.controller("scheduler", scheduler.reconcile, workers=1).for_(pods).watches(nodes, scheduler.waiting)
+    kubelet = Kubelet(runtime.client, pods, nodes, end_after_s=end_after_s)
+    runtime.controller("kubelet", kubelet.reconcile).for_(pods).watches(nodes, _pods_of(pods))
+
+
+def _run_workloads(runtime: k.Runtime, pods: k.Informer[Pod]) -> None:
+    client = runtime.client
+    sets = runtime.informer(ReplicaSet, indexers={"owner": owner_uids})
+    replicas = ReplicaSets(client, sets, pods)
+    runtime.controller("replicasets", replicas.reconcile).for_(sets).owns(pods, ReplicaSet)
+    deployments = runtime.informer(Deployment)
+    rollouts = Deployments(client, deployments, sets, pods)
+    controller = runtime.controller("deployments", rollouts.reconcile)
+    controller.for_(deployments).owns(sets, Deployment).watches(pods, rollouts.of_pod, lambda one: one.new is None)
+
+
+def _pods_of(pods: k.Informer[Pod]) -> Callable[[Node], Iterable[k.ObjectKey]]:
+    return lambda node: [pod.key for pod in pods.store.by_index("node", node.key.name)]
