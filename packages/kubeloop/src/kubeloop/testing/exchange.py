@@ -103,7 +103,8 @@ class Exchange:
             if response.status >= 300:
                 response = refusal(response.status, response.headers, response.body)
         else:
-            self.line.answer = self.line.answer or "open"
+            said = response.message if isinstance(response, errors.ApiError) else "open"
+            self.line.answer = self.line.answer or said
         answer = response
         self.network.after(self.network.latency_s() + slow_s, lambda: self._answer(answer))
 

@@ -58,7 +58,8 @@ class Stream:
         self._pieces: deque[_Piece] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._silent = False
-        self._held: list[_Piece] | None = None  # while it is stalled
+        self._stalls = 0  # that go on
+        self._held: list[_Piece] = []  # meanwhile
         self._faulty = False  # something is wrong with it, or will be
         self._closed = False
         self._reading = self._loop.create_task(self._read(), context=network.world.nowhere)
@@ -66,7 +67,7 @@ class Stream:
         if fault is not None and fault.kind in _STRIKES:
             self._becomes_faulty()
             if fault.kind is FaultKind.WATCH_STALLED:
-                self._held = []
+                self._stalls += 1
             network.after(fault.seconds, partial(self._struck, fault.kind, number))
 
     def __aiter__(self) -> Self:
@@ -104,9 +105,8 @@ class Stream:
     def cut(self, seconds: float) -> None:
         """The process is cut off for that long."""
         if seconds < TCP_BEARS_S:
-            self._becomes_faulty()
-            self._held = self._held if self._held is not None else []
-            self._network.after(seconds, self.go_on)
+            self._stalls += 1
+            self._network.lasts(seconds, self.go_on)
         else:
             self._silent = True
             self._network.lasts(TCP_BEARS_S, self.break_off)
@@ -114,9 +114,13 @@ class Stream:
     # faults
 
     def _struck(self, kind: FaultKind, number: int) -> None:
-        if not self._closed:
-            self._network.world.note(self._who, f"call {number}: {kind}{' until now' * (self._held is not None)}")
-            _STRIKES[kind](self)
+        if self._closed:
+            return
+        stalled = kind is FaultKind.WATCH_STALLED
+        self._network.world.note(self._who, f"call {number}: {kind}{' until now' if stalled else ''}")
+        _STRIKES[kind](self)
+        if kind is not FaultKind.WATCH_SILENT:
+            self._mended()
 
     def end(self) -> None:
         """In order."""
@@ -138,10 +142,11 @@ class Stream:
 
     def go_on(self) -> None:
         """After a stall: all that came meanwhile."""
-        held, self._held = self._held or [], None
-        self._mended()
-        for piece in held:
-            self._deliver(piece)
+        self._stalls -= 1
+        if not self._stalls:
+            held, self._held = self._held, []
+            for piece in held:
+                self._deliver(piece)
 
     async def _read(self) -> None:
         piece: _Piece = None
@@ -155,7 +160,7 @@ class Stream:
     def _deliver(self, piece: _Piece) -> None:
         if self._closed or self._silent:
             return
-        if self._held is not None:
+        if self._stalls:
             self._held.append(piece)
             return
         self._pieces.append(piece)
