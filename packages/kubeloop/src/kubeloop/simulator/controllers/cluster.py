@@ -13,7 +13,7 @@ import kubeloop as k
 from kubeloop.simulator.controllers.garbage import GarbageCollector
 from kubeloop.simulator.controllers.kinds import Deployment, Node, Pod, ReplicaSet
 from kubeloop.simulator.controllers.namespaces import NamespaceController
-from kubeloop.simulator.controllers.scheduling import Kubelet, Scheduler
+from kubeloop.simulator.controllers.scheduling import Kubelet, NodeTaints, Scheduler
 from kubeloop.simulator.controllers.workloads import Deployments, ReplicaSets, owner_uids
 from kubeloop.simulator.server import ApiServer
 from kubeloop.simulator.storage import Storage
@@ -73,6 +73,7 @@ def _run_pods(runtime: k.Runtime, pods: k.Informer[Pod], end_after_s: float) -> 
     scheduler = Scheduler(runtime.client, pods, nodes)
     # one worker: each choice sees those before it
     runtime.controller("scheduler", scheduler.reconcile, workers=1).for_(pods).watches(nodes, scheduler.waiting)
+    runtime.controller("taints", NodeTaints(runtime.client, nodes).reconcile).for_(nodes)
     kubelet = Kubelet(runtime.client, pods, nodes, end_after_s=end_after_s)
     runtime.controller("kubelet", kubelet.reconcile).for_(pods).watches(nodes, _pods_of(pods))
 

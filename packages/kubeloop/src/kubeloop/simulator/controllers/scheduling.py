@@ -1,4 +1,4 @@
-"""A scheduler and a kubelet: pods get a node that takes them, then run, and end when they are deleted.
+"""Pods get a node that takes them, run, and end when they are deleted: a scheduler, a kubelet, and who taints nodes.
 
 The scheduler knows readiness, taints of NoSchedule, node selectors and gates, and takes the node with the fewest pods;
 it counts no resources. The kubelet is that of every node: containers are ready as soon as the pod is bound, and
@@ -13,6 +13,7 @@ import kubeloop as k
 from kubeloop.model.times import time_text
 from kubeloop.simulator.controllers.kinds import Binding, Node, Pod, Reference
 
+NOT_READY = "node.kubernetes.io/not-ready"
 READY = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
 
@@ -57,6 +58,27 @@ class Scheduler:
         patch = k.conditions_patch(pod.status.conditions, conditions)
         if patch:
             await _patch_status(self._client, pod, patch)
+
+
+class NodeTaints:
+    """A node that is not ready takes no new pods: it is tainted, from its creation until it is ready."""
+
+    def __init__(self, client: k.Client, nodes: k.Informer[Node]) -> None:
+        self._client = client
+        self._nodes = nodes
+
+    async def reconcile(self, key: k.ObjectKey) -> k.Result:
+        node = self._nodes.store.get(key)
+        if node is None:
+            return k.DONE
+        others = [taint for taint in node.spec.taints if taint["key"] != NOT_READY]
+        ready = k.is_true(node.status.conditions, "Ready")
+        if ready == (len(others) < len(node.spec.taints)):
+            taints = others if ready else [*others, {"key": NOT_READY, "effect": "NoSchedule"}]
+            patch = k.MergePatch({"spec": {"taints": taints or None}})
+            version = node.metadata.resource_version
+            await self._client.patch(Node, key.name, patch, resource_version=version)
+        return k.DONE
 
 
 class Kubelet:
