@@ -14,7 +14,7 @@ from time import time as bound_time
 import pytest
 
 from kubeloop import leader
-from kubeloop.testing.determinism import EPOCH, determined
+from kubeloop.testing.determinism import EPOCH, WHOLE_EVERY, determined
 from kubeloop.testing.virtual_time import START_S, VirtualTimeLoop
 
 CHANCE: dict[str, Callable[[], object]] = {
@@ -127,3 +127,16 @@ def test_two_runs_in_one_another_are_refused() -> None:
         with pytest.raises(RuntimeError, match="going on already"), determined(2):
             pass
         assert time.monotonic() == START_S
+
+
+def test_what_a_caller_held_longer_than_its_run_is_collected_some_runs_later() -> None:
+    collected: list[str] = []
+
+    def run() -> None:
+        with determined(1):
+            held = Loop(collected)
+        del held
+
+    for _ in range(2 * WHOLE_EVERY + 1):
+        run()
+    assert len(collected) >= WHOLE_EVERY
