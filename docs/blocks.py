@@ -52,6 +52,7 @@ class Page:
     def __init__(self, document: Document) -> None:
         self.module = types.ModuleType(f"docs_{Path(document.path).stem.replace('-', '_')}")
         sys.modules[self.module.__name__] = self.module  # where annotations are looked up
+        sys.path.insert(0, str(EXAMPLES))  # they can be imported
         self.folder = tempfile.TemporaryDirectory(prefix="kubeloop-docs-")
         self.simulated = Path(document.path).is_relative_to(ROOT / "docs/guide")
         self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop if self.simulated else None)
@@ -61,6 +62,7 @@ class Page:
         self.runner.close()
         self.folder.cleanup()
         del sys.modules[self.module.__name__]
+        sys.path.remove(str(EXAMPLES))
 
 
 def blocks(document: Document) -> Iterable[Region]:

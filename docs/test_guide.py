@@ -11,7 +11,7 @@ from docs.blocks import ROOT
 
 GUIDE = ROOT / "docs/guide"
 TESTS = ROOT / "packages/kubeloop/tests"
-GOTCHAS = ("watching", "writing", "identity", "asyncio", "operating")
+GOTCHAS = ("watching", "writing", "identity", "asyncio", "operating", "testing")
 
 _TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
 

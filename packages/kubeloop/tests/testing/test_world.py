@@ -133,6 +133,24 @@ def test_a_stopped_process_ends_in_order_and_is_not_started_again() -> None:
     ]
 
 
+def test_a_process_that_is_killed_while_it_stops_has_ended() -> None:
+    async def gives_back(process: Process) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            async with process.effect("give the lease back"):
+                pass
+
+    async def scenario(world: World) -> None:
+        world.start("one", gives_back)
+        await asyncio.sleep(1)
+        await world.stop("one")
+        assert world.now == pytest.approx(1)
+
+    trace = simulate(scenario, seed=1, faults=ScriptedFaults({1: Fault(FaultKind.KILL_BEFORE)}))
+    assert [line.answer for line in trace if line.call is None] == ["starts", "told to stop", "killed"]
+
+
 def test_a_process_that_waits_for_signals_gets_sigterm() -> None:
     ends: list[str] = []
 

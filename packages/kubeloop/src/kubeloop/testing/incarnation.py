@@ -115,7 +115,8 @@ class Process(Owner):
                 await self.over.wait()
         except TimeoutError:
             self._did_not_stop(grace_s)
-        await self.end_rest(grace_s=ends_at - self._loop.time())
+        if not self.dead:  # it may be killed while it stops
+            await self.end_rest(grace_s=ends_at - self._loop.time())
 
     @asynccontextmanager
     async def effect(self, what: str) -> AsyncIterator[Fault | None]:
