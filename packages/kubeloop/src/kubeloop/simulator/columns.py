@@ -11,6 +11,7 @@ from typing import Any
 from kubeloop.simulator.cells import age
 from kubeloop.simulator.pod_status import pod_gates, pod_ready, pod_restarts, pod_status
 from kubeloop.simulator.refusals import Body
+from kubeloop.simulator.selectors import label_selector_text
 
 Cell = Callable[[Body, datetime], Any]
 NONE = "<none>"
@@ -85,23 +86,10 @@ def _labels(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or NONE
 
 
-def label_selector_text(selector: Body | None) -> str:
-    """A LabelSelector in the form that -l understands."""
-    if not selector:
-        return NONE
-    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for term in selector.get("matchExpressions") or ():
-        key, operator = term["key"], term["operator"]
-        values = ",".join(sorted(term.get("values") or ()))
-        forms = {"Exists": key, "DoesNotExist": f"!{key}", "In": f"{key} in ({values})"}
-        terms.append((key, forms.get(operator, f"{key} notin ({values})")))
-    return ",".join(text for _, text in sorted(terms, key=lambda one: one[0])) or NONE
-
-
 def _selector(*path: str, plain: bool = False) -> Column:
     def cell(body: Body) -> str:
         found = _at(body, *path)
-        return _labels(found or {}) if plain else label_selector_text(found)
+        return _labels(found or {}) if plain else label_selector_text(found) or NONE
 
     return _made("Selector", cell, wide=True)
 

@@ -137,3 +137,16 @@ def _text_at(body: Any, path: tuple[str, ...]) -> str:
     if isinstance(body, bool):
         return "true" if body else "false"
     return "" if body is None else str(body)
+
+
+def label_selector_text(selector: Body | None) -> str:
+    """A LabelSelector as a label selector's text, by key; empty for one that selects all, or is not there."""
+    if not selector:
+        return ""
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for term in selector.get("matchExpressions") or ():
+        key, operator = term["key"], term["operator"]
+        values = ",".join(sorted(term.get("values") or ()))
+        forms = {"Exists": key, "DoesNotExist": f"!{key}", "In": f"{key} in ({values})"}
+        terms.append((key, forms.get(operator, f"{key} notin ({values})")))
+    return ",".join(text for _, text in sorted(terms, key=lambda one: one[0]))

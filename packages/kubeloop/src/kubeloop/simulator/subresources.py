@@ -11,6 +11,7 @@ from kubeloop.simulator.kinds import Kind, ScalePaths
 from kubeloop.simulator.options import DeleteOptions, WriteOptions
 from kubeloop.simulator.refusals import Body, Cause, Refusal, bad_request, conflict, invalid
 from kubeloop.simulator.registry import Registry
+from kubeloop.simulator.selectors import label_selector_text
 from kubeloop.simulator.storage import Storage, Stored
 from kubeloop.simulator.strategies.workloads import selects
 
@@ -159,23 +160,10 @@ def _with_condition(pod: Stored, condition: Body) -> Body:
 
 
 def _selector_text(selector: Any) -> str:
+    """That of a custom kind may be a text already."""
     if isinstance(selector, str):
         return selector
-    if not isinstance(selector, dict):
-        return ""
-    terms = [f"{name}={value}" for name, value in sorted(selector.get("matchLabels", {}).items())]
-    for one in selector.get("matchExpressions", ()):
-        key, values = one["key"], ",".join(sorted(one.get("values", ())))
-        match one["operator"]:
-            case "In":
-                terms.append(f"{key} in ({values})")
-            case "NotIn":
-                terms.append(f"{key} notin ({values})")
-            case "Exists":
-                terms.append(key)
-            case _:
-                terms.append(f"!{key}")
-    return ",".join(terms)
+    return label_selector_text(selector) if isinstance(selector, dict) else ""
 
 
 def _at(body: Any, path: tuple[str, ...]) -> Any:
