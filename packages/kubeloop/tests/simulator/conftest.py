@@ -5,16 +5,15 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from kubeloop.testing import Assets, ControlPlane, Program
 
-from .kubectl import Kubectl
+from .kubectl import WIDGETS, Kubectl
 from .real_server import RealServer
-
-WIDGETS = Path(__file__).with_name("widgets.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +29,17 @@ def kubectl_program(assets: Assets) -> Path:
 
 @pytest.fixture(scope="session")
 def simulator_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A simulator in a process of its own, as the command line starts it."""
-    folder = tmp_path_factory.mktemp("simulator")
+    """A simulator in which nobody acts by himself, as on the real API server of the tests."""
+    with running_simulator(tmp_path_factory.mktemp("simulator"), "--no-controllers") as kubeconfig:
+        yield kubeconfig
+
+
+@contextmanager
+def running_simulator(folder: Path, *arguments: object) -> Iterator[Path]:
+    """A simulator in a process of its own, as the command line starts it; the kubeconfig."""
     kubeconfig = folder / "kubeconfig"
     program = Program(
-        [sys.executable, "-m", "kubeloop.simulator", "--kubeconfig", kubeconfig, "--no-controllers"],
-        log=folder / "log",
+        [sys.executable, "-m", "kubeloop.simulator", "--kubeconfig", kubeconfig, *arguments], log=folder / "log"
     )
 
     async def ready() -> bool:
@@ -79,6 +83,14 @@ def kubectl(any_kubectl: Kubectl) -> Kubectl:
 def simulated_kubectl(kubectl_program: Path, simulator_kubeconfig: Path, tmp_path: Path) -> Kubectl:
     """On the simulator alone, for what it refuses."""
     return Kubectl(kubectl_program, simulator_kubeconfig, home=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def living_kubectl(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """On a simulated cluster with two nodes, whose controllers are at work."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with running_simulator(folder, "--nodes", 2) as kubeconfig:
+        yield Kubectl(kubectl_program, kubeconfig, home=folder)
 
 
 @pytest.fixture(scope="session")

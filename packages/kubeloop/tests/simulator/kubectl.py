@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+WIDGETS = Path(__file__).with_name("widgets.yaml")
+"""The definition of a kind that shows much of what one can say."""
+
 
 class Refused(AssertionError):
     """kubectl has failed; the message is what it said."""

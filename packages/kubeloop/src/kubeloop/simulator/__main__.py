@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from kubeloop.runtime import until_signalled
+from kubeloop.simulator import ApiServer, SimulatedCluster
+from kubeloop.simulator.controllers.cluster import run_controllers
 from kubeloop.simulator.http import HttpSimulator, NotLoopback
 from kubeloop.simulator.kubeconfig import written_kubeconfig
 from kubeloop.simulator.manifests import ManifestError, apply_manifests, make_nodes
@@ -57,21 +59,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
-    async with _listening(arguments) as simulator:
+    cluster = SimulatedCluster()
+    async with _listening(arguments, cluster.server) as simulator:
         for path in arguments.apply:
-            apply_manifests(simulator.server, path)
-        make_nodes(simulator.server, arguments.nodes)
+            apply_manifests(cluster.server, path)
+        make_nodes(cluster.server, arguments.nodes)
         with written_kubeconfig(simulator.url, arguments.kubeconfig) as kubeconfig:
-            if arguments.run:
-                return await _run(arguments.run, kubeconfig)
-            print(_usage(simulator.url, kubeconfig), flush=True)
-            await asyncio.Event().wait()
+            async with _controllers(cluster, wanted=not arguments.no_controllers):
+                if arguments.run:
+                    return await _run(arguments.run, kubeconfig)
+                print(_usage(simulator.url, kubeconfig), flush=True)
+                await asyncio.Event().wait()
     return 0
 
 
 @asynccontextmanager
-async def _listening(arguments: argparse.Namespace) -> AsyncIterator[HttpSimulator]:
-    simulator = HttpSimulator(host=arguments.host, port=arguments.port, reachable=arguments.reachable)
+async def _controllers(cluster: SimulatedCluster, *, wanted: bool) -> AsyncIterator[None]:
+    """Those of the cluster, which reach its server without HTTP."""
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(run_controllers(cluster, cluster.server)) if wanted else None
+        yield
+        if running is not None:
+            running.cancel()
+
+
+@asynccontextmanager
+async def _listening(arguments: argparse.Namespace, server: ApiServer) -> AsyncIterator[HttpSimulator]:
+    simulator = HttpSimulator(server, host=arguments.host, port=arguments.port, reachable=arguments.reachable)
     try:
         await simulator.__aenter__()
     except OSError as error:

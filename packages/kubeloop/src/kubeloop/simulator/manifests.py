@@ -55,8 +55,12 @@ def make_nodes(server: ApiServer, count: int) -> None:
         name = f"node-{number}"
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
         apply(server, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
-        status = msgspec.json.encode({"status": _node_status(name, number)})
-        _check(server.handle(Request("PATCH", f"/api/v1/nodes/{name}/status", (), status, _MERGE)))
+        _merge(server, f"/api/v1/nodes/{name}/status", {"status": _node_status(name, number)})
+        _merge(server, f"/api/v1/nodes/{name}", {"spec": {"taints": None}})  # a new one is tainted as not ready
+
+
+def _merge(server: ApiServer, path: str, patch: Body) -> None:
+    _check(server.handle(Request("PATCH", path, (), msgspec.json.encode(patch), _MERGE)))
 
 
 def _node_status(name: str, number: int) -> Body:
