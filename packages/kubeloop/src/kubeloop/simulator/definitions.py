@@ -10,7 +10,7 @@ from kubeloop.simulator.refusals import Body
 from kubeloop.simulator.registry import Registry
 from kubeloop.simulator.storage import Change, Storage
 from kubeloop.simulator.strategies.cluster import CLEANUP
-from kubeloop.simulator.structural import StructuralSchema
+from kubeloop.simulator.structural import structural_schema
 from kubeloop.simulator.topology import of_object
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -142,7 +142,7 @@ def kinds_of(definition: Body) -> list[Kind]:
 
 def _kind(spec: Body, version: Body, stored: str) -> Kind:
     names = spec["names"]
-    schema = StructuralSchema(version["schema"]["openAPIV3Schema"])
+    schema = structural_schema(version["schema"]["openAPIV3Schema"])
     selectable = [one["jsonPath"].removeprefix(".") for one in version.get("selectableFields", ())]
     return Kind(
         group=spec["group"],

@@ -4,7 +4,10 @@ Its parts are in `schemas/`; the differential test, tests/simulator/test_schemas
 server. Whatever cannot be evaluated is refused when the schema is read, with 501 and its name.
 """
 
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from kubeloop.simulator.causes import invalid
 from kubeloop.simulator.refusals import Body, Cause
@@ -29,8 +32,6 @@ class StructuralSchema:
         """`schema` is an openAPIV3Schema. Raises the refusal of what is not supported."""
         self._root = read(schema)
         self._rules = Rules.of(self._root, root=True)
-        self._has_lists = lists.has_lists(self._root)
-        self._has_embedded = lists.has_embedded(self._root)
         self.topology = topology_of(self._root)
 
     def unknown_fields(self, body: Body) -> list[str]:
@@ -51,9 +52,9 @@ class StructuralSchema:
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         """All that is wrong, at once. `old` is what an update replaces: values that it leaves alone are not asked."""
         found = validated(self._root, body, ABSENT if old is None else old)
-        if self._has_embedded:
+        if self._root.embeds:
             found += lists.embedded_problems(self._root, body)
-        if self._has_lists and (old is None or not lists.duplicates(self._root, old)):
+        if self._root.unordered and (old is None or not lists.duplicates(self._root, old)):
             found += lists.duplicates(self._root, body)
         if self._rules is None:
             return found
@@ -65,3 +66,13 @@ class StructuralSchema:
     def _body(found: Any) -> Body:
         assert isinstance(found, dict)
         return found
+
+
+def structural_schema(schema: Body) -> StructuralSchema:
+    """One for all who ask for the same schema: to read one costs a millisecond. Raises as `StructuralSchema`."""
+    return _read(msgspec.json.encode(schema))
+
+
+@lru_cache(maxsize=200)
+def _read(encoded: bytes) -> StructuralSchema:
+    return StructuralSchema(msgspec.json.decode(encoded))

@@ -4,6 +4,7 @@ Bodies are shared: what changes is copied, what does not is the same object as b
 """
 
 import copy
+import operator
 from typing import Any
 
 from kubeloop.simulator.schemas.node import ABSENT, Node
@@ -15,14 +16,14 @@ def pruned(node: Node | None, value: Any, unknown: list[str], path: str = "", *,
     """Without the fields that the schema does not have. `unknown` gets their paths."""
     if isinstance(value, dict):
         return _pruned_object(node, value, unknown, path, root=root)
-    if isinstance(value, list):
+    if isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
         items = node.items if node is not None else None
-        if items is None and node is not None and node.preserve:
-            return value
-        if node is not None and node.preserve and items is not None:
+        if node is not None and node.preserve:
+            if items is None:
+                return value
             items = _preserving(items)
         found = [pruned(items, one, unknown, f"{path}[{index}]") for index, one in enumerate(value)]
-        return value if all(new is one for new, one in zip(found, value, strict=True)) else found
+        return _same_list(found, value)
     return value
 
 
@@ -34,23 +35,24 @@ def _preserving(node: Node) -> Node:
 
 
 def _pruned_object(node: Node | None, value: dict[str, Any], unknown: list[str], path: str, *, root: bool) -> Any:
-    changed: dict[str, Any] = {}
-    gone: list[str] = []
+    found = value
     prefix = f"{path}." if path else ""
     for name, one in value.items():
-        if node is not None and (root or node.embedded) and name in _META:
+        if node is not None and name in _META and (root or node.embedded):
             continue
         if node is not None and (name in node.properties or node.open):
+            if not isinstance(one, dict | list):
+                continue
             new = pruned(node.child(name), one, unknown, prefix + name)
             if new is not one:
-                changed[name] = new
+                found = _copied(found, value)
+                found[name] = new
         elif node is None or not node.preserve:
-            gone.append(name)
+            found = _copied(found, value)
+            del found[name]
             if path or name not in _META:
                 unknown.append(prefix + name)
-    if not changed and not gone:
-        return value
-    return {name: changed.get(name, one) for name, one in value.items() if name not in gone}
+    return found
 
 
 def without_nulls(node: Node | None, value: Any) -> Any:
@@ -58,16 +60,21 @@ def without_nulls(node: Node | None, value: Any) -> Any:
     if node is None:
         return value
     if isinstance(value, dict):
-        found = {}
+        found = value
         for name, one in value.items():
-            child = node.child(name)
-            if one is None and child is not None and not child.nullable and child.default is ABSENT:
-                continue
-            found[name] = without_nulls(child, one) if isinstance(one, dict | list) else one
-        return value if len(found) == len(value) and all(value[name] is found[name] for name in found) else found
+            if one is None:
+                child = node.child(name)
+                if child is not None and not child.nullable and child.default is ABSENT:
+                    found = _copied(found, value)
+                    del found[name]
+            elif isinstance(one, dict | list):
+                new = without_nulls(node.child(name), one)
+                if new is not one:
+                    found = _copied(found, value)
+                    found[name] = new
+        return found
     if isinstance(value, list) and node.items is not None:
-        items = [without_nulls(node.items, one) for one in value]
-        return value if all(new is one for new, one in zip(items, value, strict=True)) else items
+        return _same_list([without_nulls(node.items, one) for one in value], value)
     return value
 
 
@@ -76,21 +83,36 @@ def defaulted(node: Node | None, value: Any) -> Any:
     if node is None:
         return value
     if isinstance(value, dict):
-        found = dict(value)
-        for name, child in node.properties.items():
-            if child.default is not ABSENT and (name not in found or (found[name] is None and not child.nullable)):
+        found = value
+        for name, child in node.defaults:
+            if name not in found or (found[name] is None and not child.nullable):
+                found = _copied(found, value)
                 found[name] = child.default
-        for name, one in found.items():
+        for name, one in tuple(found.items()):
             if isinstance(one, dict | list):
-                found[name] = defaulted(node.child(name), one)
+                new = defaulted(node.child(name), one)
             elif one is None and name not in node.properties:
-                found[name] = defaulted(node.additional, _instead_of_null(node.additional))
-        return value if len(found) == len(value) and all(value[name] is found[name] for name in found) else found
+                new = defaulted(node.additional, _instead_of_null(node.additional))
+            else:
+                continue
+            if new is not one:
+                found = _copied(found, value)
+                found[name] = new
+        return found
     if isinstance(value, list) and node.items is not None:
         items = [defaulted(node.items, _instead_of_null(node.items) if one is None else one) for one in value]
-        return value if all(new is one for new, one in zip(items, value, strict=True)) else items
+        return _same_list(items, value)
     return value
 
 
 def _instead_of_null(node: Node | None) -> Any:
     return None if node is None or node.nullable or node.default is ABSENT else node.default
+
+
+def _copied(found: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """What may be changed: a copy, once."""
+    return dict(value) if found is value else found
+
+
+def _same_list(new: list[Any], old: list[Any]) -> list[Any]:
+    return old if all(map(operator.is_, new, old)) else new

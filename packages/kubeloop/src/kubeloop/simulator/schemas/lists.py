@@ -4,40 +4,31 @@ from typing import Any
 
 from kubeloop.simulator.causes import duplicate, invalid, required
 from kubeloop.simulator.refusals import Cause
-from kubeloop.simulator.schemas.node import Node
+from kubeloop.simulator.schemas.node import UNORDERED, Node
 from kubeloop.simulator.schemas.validation import same
-
-_DUPLICATED = ("set", "map")
-
-
-def has_lists(node: Node) -> bool:
-    return node.any(lambda one: one.list_type in _DUPLICATED)
-
-
-def has_embedded(node: Node) -> bool:
-    return node.any(lambda one: one.embedded)
 
 
 def duplicates(node: Node | None, value: Any, path: str = "") -> list[Cause]:
     """Of every second appearance; later ones are not named."""
-    if node is None or value is None:
+    if node is None or not node.unordered:
         return []
+    found: list[Cause] = []
     if isinstance(value, list):
-        found = _duplicates_of(node, value, path)
-        return found + [cause for i, one in enumerate(value) for cause in duplicates(node.items, one, f"{path}[{i}]")]
-    if not isinstance(value, dict):
-        return []
-    found = []
-    for name, one in value.items():
-        if node.additional is not None:
-            found += duplicates(node.additional, one, f"{path}[{name}]")
-        if name in node.properties:
-            found += duplicates(node.properties[name], one, f"{path}.{name}" if path else name)
+        found += _duplicates_of(node, value, path)
+        for index, one in enumerate(value):
+            found += duplicates(node.items, one, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            if node.additional is not None:
+                found += duplicates(node.additional, one, f"{path}[{name}]")
+            child = node.properties.get(name)
+            if child is not None and child.unordered:
+                found += duplicates(child, one, f"{path}.{name}" if path else name)
     return found
 
 
 def _duplicates_of(node: Node, items: list[Any], path: str) -> list[Cause]:
-    if node.list_type not in _DUPLICATED:
+    if node.list_type not in UNORDERED:
         return []
     keys = items
     if node.list_type == "map":
@@ -54,7 +45,7 @@ def _duplicates_of(node: Node, items: list[Any], path: str) -> list[Cause]:
 
 def embedded_problems(node: Node | None, value: Any, path: str = "") -> list[Cause]:
     """Resources within (x-kubernetes-embedded-resource) say what they are."""
-    if node is None:
+    if node is None or not node.embeds:
         return []
     if isinstance(value, list):
         return [cause for i, one in enumerate(value) for cause in embedded_problems(node.items, one, f"{path}[{i}]")]

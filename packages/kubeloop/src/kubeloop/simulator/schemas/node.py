@@ -9,10 +9,17 @@ from typing import Any
 
 from kubeloop.simulator.refusals import Body, unsupported
 from kubeloop.simulator.schemas.formats import FORMATS, IGNORED_FORMATS, pattern_search
+from kubeloop.simulator.schemas.names import escaped
 from kubeloop.simulator.topology import AppliedType, Topology
 
 ABSENT: Any = object()
 """In place of a value that is not there: null is a value."""
+
+UNORDERED = ("set", "map")
+"""Types of lists."""
+
+PARSED_FORMATS = frozenset(("date-time", "date", "duration", "byte"))
+"""Of strings that are more than text to rules."""
 
 _SAYS_NOTHING = {"description", "title", "example", "externalDocs", "id", "$schema"}
 _NUMERIC_FORMATS = {"integer": ("int32", "int64"), "number": ("float", "double")}
@@ -60,14 +67,17 @@ class Node:
     map_type: str = ""
     rules: list[Body] = field(default_factory=list)
 
+    defaults: tuple[tuple[str, "Node"], ...] = ()  # the properties that have one
+
+    # of what is here or below
+    unordered: bool = False  # lists whose order does not count
+    ruled: bool = False
+    viewed: bool = False  # rules see its values otherwise than they are
+    embeds: bool = False
+
     def child(self, name: str) -> "Node | None":
         """The schema of a field, by its name or as any other."""
         return self.properties.get(name) or self.additional
-
-    def any(self, holds: Callable[["Node"], bool]) -> bool:
-        """Whether it holds of this node or of one below."""
-        below = (*self.properties.values(), self.additional, self.items)
-        return holds(self) or any(node is not None and node.any(holds) for node in below)
 
 
 def read(schema: Body) -> Node:
@@ -83,7 +93,25 @@ def read(schema: Body) -> Node:
     bounds = (node.minimum, node.maximum, node.multiple_of)
     if node.types == ("integer",) and any(isinstance(bound, float) for bound in bounds):
         raise unsupported("bounds with fractions of an integer")
+    _sum_up(node)
     return node
+
+
+def _sum_up(node: Node) -> None:
+    """What is asked of whole trees, so that nobody has to walk them again."""
+    below = [one for one in (*node.properties.values(), node.additional, node.items) if one is not None]
+    node.defaults = tuple((name, one) for name, one in node.properties.items() if one.default is not ABSENT)
+    node.unordered = node.list_type in UNORDERED or any(one.unordered for one in below)
+    node.ruled = bool(node.rules) or any(one.ruled for one in below)
+    node.embeds = node.embedded or any(one.embeds for one in below)
+    node.viewed = (
+        node.types == ("number",)
+        or node.format in PARSED_FORMATS
+        or node.list_type in UNORDERED
+        or node.embedded
+        or any(one.viewed or one.nullable or escaped(name) != name for name, one in node.properties.items())
+        or any(one.viewed for one in below)
+    )
 
 
 def topology_of(node: Node, *, preserving: bool = False) -> Topology:

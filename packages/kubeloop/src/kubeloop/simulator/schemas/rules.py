@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from kubeloop.simulator.causes import OMITTED, duplicate, forbidden, invalid, required
 from kubeloop.simulator.refusals import Body, Cause, unsupported
+from kubeloop.simulator.schemas.names import escaped
 from kubeloop.simulator.schemas.node import ABSENT, Node
 from kubeloop.simulator.schemas.validation import key_of, keyed, same
-from kubeloop.simulator.schemas.values import TIMES, escaped, has_unordered, needs_view, time_fields, view
+from kubeloop.simulator.schemas.values import TIMES, time_fields, view
 
 _IMMUTABLE = "self == oldSelf"
 _UNKNOWN_NAME = re.compile(r"undeclared reference to '([^']*)'")
@@ -70,7 +71,7 @@ class Rules:
     @classmethod
     def of(cls, node: Node | None, *, root: bool = False) -> "Rules | None":
         """None where there are none."""
-        if node is None or not node.any(lambda one: bool(one.rules)):
+        if node is None or not node.ruled:
             return None
         properties = {name: cls.of(one) for name, one in node.properties.items()}
         return cls(
@@ -80,7 +81,7 @@ class Rules:
             additional=cls.of(node.additional),
             items=cls.of(node.items),
             root=root or node.embedded,
-            viewed=root or needs_view(node),
+            viewed=root or node.viewed,
         )
 
     def problems(self, value: Any, old: Any, path: str) -> list[Cause]:
@@ -133,7 +134,7 @@ def _compiled(rule: Body, node: Node) -> _Rule:
     uses_old = re.search(r"\boldSelf\b", text) is not None
     expression = rule.get("messageExpression", "").strip()
     plain = text == _IMMUTABLE and not optional
-    if uses_old and _INDEX.search(text) and has_unordered(node):
+    if uses_old and _INDEX.search(text) and node.unordered:
         raise unsupported(f"an index into what has lists without order, in the rule {text}")
     return _Rule(
         text=text,

@@ -6,7 +6,7 @@ from kubeloop.model.times import time_text
 from kubeloop.simulator.refusals import Body, Cause, Refusal
 from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.strategies.base import Strategy, invalid, required
-from kubeloop.simulator.structural import StructuralSchema
+from kubeloop.simulator.structural import structural_schema
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _KEPT_NAMESPACES = ("default", "kube-system", "kube-public")
@@ -90,7 +90,7 @@ class Definitions(Strategy):
             if schema is None:
                 causes.append(required(f"spec.versions[{number}].schema.openAPIV3Schema"))
             else:
-                StructuralSchema(schema)  # raises the refusal of what is not supported
+                structural_schema(schema)  # raises the refusal of what is not supported
         return causes
 
     def prepare_delete(self, body: Body) -> Body:
