@@ -69,7 +69,8 @@ def _type(schemas: Schemas, schema: Schemas, lines: dict[str, str]) -> str:
         of_set = "set" if schema.get("x-kubernetes-list-type") == "set" else ""
         return f"[{_type(schemas, schema['items'], lines)}]{keys or of_set}"
     if "additionalProperties" in schema:
-        return f"{{{_type(schemas, schema['additionalProperties'], lines)}}}"
+        mark = "!" if schema.get("x-kubernetes-map-type") == "atomic" else ""
+        return f"{{{_type(schemas, schema['additionalProperties'], lines)}}}{mark}"
     return "B" if schema.get("format") == "byte" else _TYPES[schema["type"]]
 
 
@@ -77,8 +78,6 @@ def _reference(schemas: Schemas, name: str, lines: dict[str, str]) -> str:
     kind = name.rpartition(".")[2]
     if kind in _WELL_KNOWN:
         return _WELL_KNOWN[kind]
-    if kind == "ObjectMeta":
-        return "m"
     if kind.startswith(_ANYTHING):
         return "x"
     return _struct(schemas, name, lines)

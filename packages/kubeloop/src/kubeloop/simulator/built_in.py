@@ -23,8 +23,7 @@ _TYPES: dict[str, Body] = {
     "t": {"type": "string", "format": "date-time"},
     "B": {"type": "string", "format": "byte"},
     "q": {"x-kubernetes-int-or-string": True},
-    "x": {"x-kubernetes-preserve-unknown-fields": True},
-    "m": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    "x": {"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
 }
 
 _PROBE = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
@@ -65,6 +64,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "successfulJobsHistoryLimit": 3,
         "failedJobsHistoryLimit": 1,
     },
+    "coordination.Lease": {"spec": {}},
     "core.ConfigMapVolumeSource": {"defaultMode": 420},
     "core.Container": {**_CONTAINER, "resources": {}},
     "core.ContainerPort": {"protocol": "TCP"},
@@ -73,6 +73,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "core.EphemeralContainer": {**_CONTAINER, "resources": {}},
     "core.HTTPGetAction": {"path": "/", "scheme": "HTTP"},
     "core.HostPathVolumeSource": {"type": ""},
+    "core.Node": {"spec": {}},
     "core.ObjectFieldSelector": {"apiVersion": "v1"},
     "core.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
     "core.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
@@ -99,6 +100,29 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "storage.StorageClass": {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"},
 }
 """By structure of the API; those that depend on other fields are in `strategies`."""
+
+
+_POD: Body = {"containers": []}
+_TEMPLATE = {"metadata": {}, "spec": _POD}
+_JOB = {"template": _TEMPLATE}
+EMPTY: dict[str, Body] = {
+    "cronjobs.batch": {"spec": {"jobTemplate": {"metadata": {}, "spec": _JOB}}},
+    "daemonsets.apps": {"spec": {"template": _TEMPLATE, "updateStrategy": {}}},
+    "deployments.apps": {"spec": {"template": _TEMPLATE, "strategy": {}}},
+    "jobs.batch": {"spec": _JOB},
+    "networkpolicies.networking.k8s.io": {"spec": {"podSelector": {}}},
+    "persistentvolumeclaims": {"spec": {"resources": {}}},
+    "pods": {"spec": _POD},
+    "podtemplates": {"template": _TEMPLATE},
+    "replicasets.apps": {"spec": {"template": _TEMPLATE}},
+    "statefulsets.apps": {"spec": {"template": _TEMPLATE, "updateStrategy": {}}},
+}
+"""What kube-apiserver's types always have, so that nobody owns it; of the others the spec alone, where there is one."""
+
+
+def empty_of(kind: Kind) -> Body:
+    """A new object of this kind before anybody says anything of it."""
+    return {} if kind.custom else EMPTY.get(kind.resource, {"spec": {}})
 
 
 def schema_of(kind: Kind) -> Schema:
@@ -140,11 +164,12 @@ def _type(text: str) -> Body:
     if text in _TYPES:
         return _TYPES[text]
     if text[0] == "{":
-        return {"type": "object", "additionalProperties": _type(text[1:-1])}
+        schema: Body = {"type": "object", "additionalProperties": _type(text.rstrip("!")[1:-1])}
+        return {**schema, "x-kubernetes-map-type": "atomic"} if text.endswith("!") else schema
     if text[0] != "[":
         return _struct(text)
     item, _, keys = text[1:].rpartition("]")
-    schema: Body = {"type": "array", "items": _type(item)}
+    schema = {"type": "array", "items": _type(item)}
     if keys == "set":
         schema["x-kubernetes-list-type"] = "set"
     elif keys:

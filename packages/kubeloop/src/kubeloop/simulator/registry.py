@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kubeloop.model.times import time_text
-from kubeloop.simulator.built_in import schema_of, topology_of
+from kubeloop.simulator.built_in import empty_of, schema_of, topology_of
 from kubeloop.simulator.field_management import Writer, applied, times_kept, updated
 from kubeloop.simulator.kinds import Kind, Schema
 from kubeloop.simulator.lists import read_version, too_large
@@ -80,7 +80,8 @@ class Registry:
         if meta.get("resourceVersion") not in (None, "0"):
             raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
         meta.pop("managedFields", None)
-        body = updated(None, self._completed(kind, body), topology_of(kind), _writer(kind, options, ""))
+        writer = _writer(kind, options, "")
+        body = updated(None, self._completed(kind, body), topology_of(kind), writer, empty=empty_of(kind))
         return self._insert(kind, namespace, body, options)
 
     def _insert(self, kind: Kind, namespace: str, body: Body, options: WriteOptions) -> Outcome:
@@ -212,9 +213,10 @@ class Registry:
             why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {uid}"
             raise conflict(kind.plural, name, why, group=kind.group)
         if not meta.get("resourceVersion") and not kind.unconditional:
-            text = "Invalid value: 0x0: must be specified for an update"
+            zero, what = ("0x0", kind.kind) if kind.custom else ("0", kind.plural)  # the real server's two ways
+            text = f"Invalid value: {zero}: must be specified for an update"
             causes = [Cause("FieldValueInvalid", text, "metadata.resourceVersion")]
-            raise invalid(kind.kind, name, causes, group=kind.group)
+            raise invalid(what, name, causes, group=kind.group)
         return self._update(kind, old, body, subresource, options)
 
     def patch(

@@ -63,13 +63,15 @@ class Writer:
         return [(f"f:{name}",) for name in self.reset]
 
 
-def updated(old: Body | None, new: Body, topology: Topology, by: Writer) -> Body:
+def updated(old: Body | None, new: Body, topology: Topology, by: Writer, *, empty: Body | None = None) -> Body:
     """`new`, which replaces `old` or is created, with the managedFields that it has then.
+
+    `empty` is what is there of a new object before anybody says anything: structures that its kind always has.
 
     The writer owns what it changed, and nobody else does any more. An object that has lost its managedFields (it was
     written with an empty list of them) gets no new ones.
     """
-    before = old or {"apiVersion": new["apiVersion"], "kind": new["kind"]}
+    before = old or {**(empty or {}), "apiVersion": new["apiVersion"], "kind": new["kind"]}
     managed = _managed_of_update(before, new, topology, by)
     if old is not None and not managed:
         return _with_managed(new, managed)

@@ -12,12 +12,20 @@ class Strategy:
     """Nothing is special, but what it is made with.
 
     `first_status` is the status of a new object; `propagation` what becomes of dependents where a deletion does not
-    say: nothing else than Background, but for kinds from before the garbage collector.
+    say: nothing else than Background, but for kinds from before the garbage collector; `counted` the field whose
+    changes the generation counts.
     """
 
-    def __init__(self, *, first_status: Mapping[str, Any] | None = None, propagation: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        first_status: Mapping[str, Any] | None = None,
+        propagation: str | None = None,
+        counted: str = "spec",
+    ) -> None:
         self._first_status = first_status
         self.propagation = propagation
+        self._counted = counted
 
     def defaulted(self, body: Body) -> Body:
         """With the defaults that depend on other fields: those which whoever wrote the object owns."""
@@ -35,7 +43,7 @@ class Strategy:
         return []
 
     def generation_grows(self, body: Body, old: Body) -> bool:
-        return body.get("spec") != old.get("spec")
+        return bool(body.get(self._counted) != old.get(self._counted))
 
     def admit_delete(self, body: Body) -> None:
         """Raises `Refusal` for what may not be deleted."""

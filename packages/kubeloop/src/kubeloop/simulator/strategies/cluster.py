@@ -45,6 +45,7 @@ class Namespaces(Strategy):
 class Nodes(Strategy):
     def prepare_create(self, body: Body, storage: Storage) -> Body:
         """A new node is not ready, until somebody says that it is."""
+        body = super().prepare_create(body, storage)
         taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
         spec = body.get("spec", {})
         taints = spec.get("taints", [])

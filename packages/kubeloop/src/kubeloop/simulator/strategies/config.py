@@ -3,6 +3,7 @@
 import base64
 
 from kubeloop.simulator.refusals import Body, Cause
+from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -41,6 +42,31 @@ class NetworkPolicies(Strategy):
             return body
         types = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
         return {**body, "spec": {**spec, "policyTypes": types}}
+
+
+class EndpointSlices(Strategy):
+    def generation_grows(self, body: Body, old: Body) -> bool:
+        """With all but most of the metadata."""
+        kept = [
+            {**{name: value for name, value in one.items() if name != "metadata"}, "": one["metadata"].get("labels")}
+            for one in (body, old)
+        ]
+        return kept[0] != kept[1]
+
+
+class Events(Strategy):
+    """Of either group: what both show, also where it says nothing."""
+
+    def prepare_create(self, body: Body, storage: Storage) -> Body:
+        return {
+            "eventTime": None,
+            "reportingController": "",
+            "reportingInstance": "",
+            "deprecatedSource": {},
+            "deprecatedFirstTimestamp": None,
+            "deprecatedLastTimestamp": None,
+            **body,
+        }
 
 
 class RoleBindings(Strategy):

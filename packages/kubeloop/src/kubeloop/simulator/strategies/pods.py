@@ -23,28 +23,18 @@ class Pods(Strategy):
         return {**body, "spec": {"enableServiceLinks": True, **spec}}
 
     def prepare_create(self, body: Body, storage: Storage) -> Body:
-        spec = {"preemptionPolicy": "PreemptLowerPriority", "priority": 0, **body["spec"]}
-        tolerations = spec.get("tolerations", [])
-        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-            if not any(one.get("key") in (None, "", key) for one in tolerations):
-                tolerated = {
-                    "key": key,
-                    "operator": "Exists",
-                    "effect": "NoExecute",
-                    "tolerationSeconds": _TOLERATION_S,
-                }
-                tolerations = [*tolerations, tolerated]
+        spec = _admitted(body["spec"])
         status: Body = {"phase": "Pending", "qosClass": qos_class(spec)}
         if spec.get("schedulingGates"):
             why = "Scheduling is blocked due to non-empty scheduling gates"
             gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": why}
             status["conditions"] = [gated]
-        return {**body, "spec": {**spec, "tolerations": tolerations}, "status": status}
+        return {**body, "spec": spec, "status": status}
 
     def prepare_update(self, body: Body, old: Body, subresource: str) -> Body:
-        if subresource == "status" and "status" in body:
-            return {**body, "status": {"qosClass": old["status"]["qosClass"], **body["status"]}}
-        return body
+        if subresource != "status":
+            return {**body, "spec": _admitted(body["spec"])}
+        return {**body, "status": {"qosClass": old["status"]["qosClass"], **body.get("status", {})}}
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         spec = body["spec"]
@@ -60,6 +50,16 @@ class Pods(Strategy):
             return 0
         grace_s: int = spec["terminationGracePeriodSeconds"] if asked is None else asked
         return max(grace_s, 1) if grace_s < 0 else grace_s
+
+
+def _admitted(spec: Body) -> Body:
+    """With what admission adds, in nobody's name."""
+    tolerations = spec.get("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(one.get("key") in (None, "", key) for one in tolerations):
+            tolerated = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_S}
+            tolerations = [*tolerations, tolerated]
+    return {"preemptionPolicy": "PreemptLowerPriority", "priority": 0, **spec, "tolerations": tolerations}
 
 
 def pod_spec(spec: Body) -> Body:

@@ -64,6 +64,10 @@ class DaemonSets(Workload):
 
 class StatefulSets(Workload):
     def with_rolling_update(self, spec: Body) -> Body:
+        claims = spec.get("volumeClaimTemplates")
+        if claims:
+            kind = {"kind": "PersistentVolumeClaim", "apiVersion": "v1"}
+            spec = {**spec, "volumeClaimTemplates": [{**kind, "status": {"phase": "Pending"}, **one} for one in claims]}
         return _rolling(spec, "updateStrategy", {"partition": 0, "maxUnavailable": 1})
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
@@ -85,8 +89,14 @@ class ReplicationControllers(Strategy):
     def defaulted(self, body: Body) -> Body:
         spec = body.get("spec", {})
         template = _template(spec.get("template", {}))
-        selector = spec.get("selector") or template.get("metadata", {}).get("labels", {})
-        return {**body, "spec": {**spec, "selector": selector, "template": template}}
+        labels = template.get("metadata", {}).get("labels", {})
+        spec = {**spec, "selector": spec.get("selector") or labels, "template": template}
+        return _labelled({**body, "spec": spec}, labels)
+
+
+class PodTemplates(Strategy):
+    def defaulted(self, body: Body) -> Body:
+        return {**body, "template": _template(body.get("template", {}))}
 
 
 class Jobs(Strategy):
@@ -101,20 +111,24 @@ class Jobs(Strategy):
         if "completions" not in spec and "parallelism" not in spec:
             spec["completions"] = 1
         spec.setdefault("parallelism", 1)
-        return {**body, "spec": {**spec, "template": _template(spec.get("template", {}))}}
+        spec.setdefault("manualSelector", False)
+        template = _template(spec.get("template", {}))
+        return _labelled(
+            {**body, "spec": {**spec, "template": template}}, template.get("metadata", {}).get("labels", {})
+        )
 
     def prepare_create(self, body: Body, storage: Storage) -> Body:
         """Its pods are told from all others by its UID."""
         body = super().prepare_create(body, storage)
         spec, meta = {**body["spec"]}, body["metadata"]
-        spec.setdefault("manualSelector", False)
         if spec["manualSelector"]:
-            return {**body, "spec": spec}
+            return body
         uid, name = meta["uid"], meta["name"]
         template = spec["template"]
         template_meta = template.get("metadata", {})
+        before = template_meta.get("labels", {})
         labels = {
-            **template_meta.get("labels", {}),
+            **before,
             "batch.kubernetes.io/controller-uid": uid,
             "batch.kubernetes.io/job-name": name,
             "controller-uid": uid,
@@ -122,6 +136,8 @@ class Jobs(Strategy):
         }
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
         spec["template"] = {**template, "metadata": {**template_meta, "labels": labels}}
+        if meta.get("labels", {}) == before:  # in the real server they are one map
+            body = {**body, "metadata": {**meta, "labels": labels}}
         return {**body, "spec": spec}
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
@@ -151,6 +167,12 @@ class CronJobs(Strategy):
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         return [] if body["spec"].get("schedule") else [required("spec.schedule")]
+
+
+def _labelled(body: Body, labels: Body) -> Body:
+    """With these labels if it has none."""
+    meta = body["metadata"]
+    return body if meta.get("labels") or not labels else {**body, "metadata": {**meta, "labels": labels}}
 
 
 def _template(template: Body) -> Body:
