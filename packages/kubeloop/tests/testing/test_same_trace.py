@@ -1,4 +1,4 @@
-"""One seed, one trace: in one interpreter and in others, whatever their hash seed."""
+"""One seed, one trace: in one interpreter and in others, whatever their hash seed; and nothing of it is left."""
 
 import os
 import subprocess
@@ -9,6 +9,15 @@ from .traces import trace
 
 SEEDS = 8
 ROOT = Path(__file__).parents[4]
+
+
+def said_by(program: str, **environ: str) -> list[str]:
+    """What another interpreter prints."""
+    program = f"import logging\nlogging.disable(logging.CRITICAL)\n{program}"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, **environ}, capture_output=True, check=True
+    )
+    return ran.stdout.decode().split()
 
 
 def test_two_runs_of_one_seed_give_the_same_trace() -> None:
@@ -23,11 +32,19 @@ def test_two_seeds_give_two_traces() -> None:
 
 
 def test_an_interpreter_with_another_hash_seed_gives_the_same_traces() -> None:
-    program = [sys.executable, "-m", "packages.kubeloop.tests.testing.traces", str(SEEDS)]
-    digests = [
-        subprocess.run(
-            program, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
-        ).stdout.split()
-        for seed in ("1", "2")
-    ]
+    program = f"from {__package__}.traces import trace\nfor seed in range({SEEDS}): print(trace(seed).digest())"
+    digests = [said_by(program, PYTHONHASHSEED=seed) for seed in ("1", "2")]
     assert digests[0] == digests[1] == [trace(seed).digest() for seed in range(SEEDS)]
+
+
+def test_runs_leave_nothing_behind() -> None:
+    program = f"""
+import gc
+from {__package__}.traces import trace
+for _ in range(3):
+    for seed in range(4):
+        trace(seed)
+    print(len(gc.get_objects()))
+"""
+    _, before, after = map(int, said_by(program))
+    assert abs(after - before) < 100

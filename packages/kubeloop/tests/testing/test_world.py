@@ -1,8 +1,6 @@
 """Processes in a world: what kills, pauses, cuts off and stops them, and when it is quiet."""
 
 import asyncio
-import gc
-import logging
 import signal
 from collections.abc import Callable, Coroutine
 from random import Random
@@ -407,22 +405,6 @@ def test_it_is_not_quiet_while_a_fault_goes_on_nor_right_after_it() -> None:
 
     faults = {number: Fault(FaultKind.WATCH_SILENT, 10.0) for number in (1, 2)}
     simulate(scenario, seed=1, faults=ScriptedFaults(faults))
-
-
-def test_runs_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(world: World) -> None:
-        world.start("mirror", mirror(lease=LEASE))
-        await people(world)
-
-    def worlds() -> int:
-        return sum(isinstance(one, World | Process) for one in gc.get_objects())
-
-    caplog.set_level(logging.CRITICAL)  # a record may keep a traceback, and by it a world
-    gc.collect()
-    before = worlds()
-    for seed in range(4):
-        simulate(scenario, seed=seed, faults=SeededFaults(Random(seed), until_s=60))
-    assert worlds() <= before
 
 
 def test_a_program_may_serve_its_metrics_and_tell_events_as_it_does_in_earnest() -> None:

@@ -1,7 +1,5 @@
-"""Runs seeds and prints the digest of each trace: for another interpreter, with another hash seed."""
+"""A run of a seed, which other interpreters make too."""
 
-import logging
-import sys
 from random import Random
 
 from kubeloop.testing.faults import SeededFaults
@@ -23,9 +21,3 @@ async def scenario(world: World) -> None:
 def trace(seed: int) -> Trace:
     """With faults; with two API servers where the seed is odd."""
     return simulate(scenario, seed=seed, faults=SeededFaults(Random(seed), until_s=60), servers=1 + seed % 2)
-
-
-if __name__ == "__main__":
-    logging.disable(logging.CRITICAL)
-    for each in range(int(sys.argv[1])):
-        print(trace(each).digest())
