@@ -40,12 +40,17 @@ def age(moment: str | None, now: datetime) -> str:
     if not moment:
         return "<unknown>"
     try:
-        then = datetime.fromisoformat(moment)
+        return duration_text((now - parse_time(moment)).total_seconds())
     except ValueError:
         return "<invalid>"
-    if then.tzinfo is None:  # a date alone, or a time of nowhere
-        return "<invalid>"
-    return duration_text((now - then.astimezone(UTC)).total_seconds())
+
+
+def parse_time(text: str) -> datetime:
+    """A time of Kubernetes'. Raises `ValueError`, also for a date alone or a time without a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a time zone does not name a moment")
+    return moment.astimezone(UTC)
 
 
 def custom_cell(body: dict[str, Any], path: JsonPath, kind: str, now: datetime) -> Any:
