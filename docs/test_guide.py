@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def sections(page: str) -> list[tuple[str, str]]:
     return [(one.partition("\n")[0], re.split(r"^#{1,2} ", one, maxsplit=1, flags=re.MULTILINE)[0]) for one in found]
 
 
+@lru_cache
 def names_in(file: Path) -> set[str]:
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
@@ -43,6 +45,16 @@ def test_each_gotcha_names_a_test_and_what_to_do(page: str) -> None:
     for title, text in sections(page):
         assert named_tests(text), f"{page}, {title}: no test"
         assert "\nDo: " in text, f"{page}, {title}: nothing to do"
+
+
+def test_every_fault_of_kuryr_kubernetes_that_a_controller_can_have_is_in_the_guide() -> None:
+    rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (GUIDE / "kuryr-kubernetes.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == [*range(1, 13), 31, 32]
+    for number, gotchas in rows:
+        links = re.findall(r"\[(.+?)\]\((\w+)\.md#.+?\)", gotchas)
+        assert links, number
+        for title, page in links:
+            assert title in dict(sections(page)), f"{number} leads to {title}"
 
 
 def test_the_reference_has_everything_that_is_exported_once() -> None:

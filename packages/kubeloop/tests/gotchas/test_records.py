@@ -1,0 +1,72 @@
+"""What is made outside the cluster, and the moment between making it and writing it down."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import kubeloop as k
+from kubeloop.testing.faults import Fault, FaultKind, ScriptedFaults
+from kubeloop.testing.incarnation import Process
+from kubeloop.testing.world import World, simulate
+
+from ..kinds import Widget
+
+ID = "gotchas.kubeloop.dev/port"
+
+
+@dataclass
+class Cloud:
+    """Ports by their id, with the tag that their maker gave them."""
+
+    ports: dict[str, str] = field(default_factory=dict)
+
+    async def create(self, process: Process, tag: str) -> str:
+        async with process.effect(f"create port tagged {tag}"):
+            port = f"port-{len(self.ports)}"
+            self.ports[port] = tag
+            return port
+
+
+async def written_down_afterwards(cloud: Cloud, process: Process, widget: Widget) -> str:
+    """Wrong: what is not written down was not made."""
+    known = widget.metadata.annotations.get(ID)
+    return known or await cloud.create(process, "ours")
+
+
+async def looked_for_first(cloud: Cloud, process: Process, widget: Widget) -> str:
+    tag = f"widget-{widget.metadata.uid}"
+    found = [port for port, has in cloud.ports.items() if has == tag]
+    return found[0] if found else await cloud.create(process, tag)
+
+
+def ports_after_a_kill(ensure: Callable[[Cloud, Process, Widget], Awaitable[str]]) -> int:
+    """How many ports one widget has, when its controller was killed right after the create."""
+    cloud = Cloud()
+
+    async def main(process: Process) -> None:
+        async with k.open_runtime(process, name="ports") as runtime:
+            widgets = runtime.informer(Widget)
+
+            async def reconcile(key: k.ObjectKey) -> k.Result:
+                widget = widgets.store.get(key)
+                if widget is not None:
+                    port = await ensure(cloud, process, widget)
+                    patch = k.MergePatch({"metadata": {"annotations": {ID: port}}})
+                    await runtime.client.patch(Widget, key.name, patch, namespace=key.namespace)
+                return k.DONE
+
+            runtime.controller("ports", reconcile).for_(widgets)
+            await runtime.run()
+
+    async def scenario(world: World) -> None:
+        await k.ensure_definitions(world.client, (Widget,))
+        await world.client.create(Widget(metadata=k.ObjectMeta(name="a", namespace="default")))
+        world.start("ports", main)
+        await world.quiet()
+
+    simulate(scenario, seed=1, faults=ScriptedFaults(by_effect={1: Fault(FaultKind.KILL_AFTER, 1)}))
+    return len(cloud.ports)
+
+
+def test_what_is_written_down_after_it_was_made_is_made_twice_and_what_is_looked_for_once() -> None:
+    assert ports_after_a_kill(written_down_afterwards) == 2
+    assert ports_after_a_kill(looked_for_first) == 1
