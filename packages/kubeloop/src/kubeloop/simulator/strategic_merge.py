@@ -102,7 +102,7 @@ def _merged_list(old: list[Any], new: list[Any], topology: Topology) -> list[Any
     for item in new:
         at = _find(merged, _key_of(item, key), key)
         if at is None:
-            merged.append(_taken(item))
+            merged.append(without_nulls(item))  # directives within are not obeyed: to the real server they are fields
         else:
             merged[at] = _merged(merged[at], item, topology.item)
     return _in_order(merged, new, old, key)
@@ -142,14 +142,22 @@ def _order_list(found: Body, patch: Body, directive: str, topology: Topology) ->
 
 
 def _check_order(new: list[Any], order: list[Any], topology: Topology) -> None:
-    """The items of the patch stand in the order that the directive says."""
-    rest = iter(order)
-    for item in new:
-        if _is_directed(item) or not order:
-            continue
-        key = _key(topology) if isinstance(item, dict) else ""
-        if not any(same(_key_of(item, key), _key_of(one, key)) for one in rest):
-            raise _failed(f"The order in patch list:\n{new}\n doesn't match {_ORDER} list:\n{order}\n")
+    """The items of the patch stand in the order that the directive says.
+
+    An item that replaces all is not in the order, but at the end of the list it is missed there, as by the real server.
+    """
+    items = [one for one in new if not (_is_directed(one) and one[_PATCH] == "delete")]
+    if not order or not items:
+        return
+    at = 0
+    for wanted in order:
+        while at < len(items) and _is_directed(items[at]):
+            at += 1
+        if at < len(items):
+            key = _key(topology) if isinstance(items[at], dict) else ""
+            at += same(_key_of(items[at], key), _key_of(wanted, key))
+    if at < len(items):
+        raise _failed(f"The order in patch list:\n{new}\n doesn't match {_ORDER} list:\n{order}\n")
 
 
 def _in_order(merged: list[Any], order: list[Any], before: list[Any], key: str) -> list[Any]:
@@ -192,4 +200,4 @@ def _unique(items: list[Any]) -> list[Any]:
 
 
 def _failed(text: str) -> Refusal:
-    return Refusal(500, "InternalError", text)
+    return Refusal(500, "", text)

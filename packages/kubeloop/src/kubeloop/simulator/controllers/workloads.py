@@ -146,7 +146,7 @@ class Deployments:
                     one.key.name,
                     k.MergePatch({"spec": {"replicas": replicas}}),
                     namespace=one.key.namespace,
-                    resource_version=one.metadata.resource_version,
+                    uid=one.metadata.uid,
                 )
 
     def _has_pods(self, owner: ReplicaSet) -> bool:
