@@ -10,7 +10,7 @@ SOURCES := packages tests benchmarks docs conftest.py
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check docs test format bench bench-kubeloop lab lab-demo lab-down
+.PHONY: help check docs test format bench bench-kubeloop sim lab lab-demo lab-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -41,7 +41,11 @@ format: $(READY) ## write the format that `make check` wants
 
 test: $(READY) ## all tests; those on the lab need root on Debian, and install what they need
 	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BIN)/kuryr lab install; fi
-	$(BIN)/pytest
+	$(BIN)/pytest --sim-seconds 240
+
+RUNS ?= 100000
+sim: $(READY) ## RUNS simulated runs of the sample controllers, with faults by new seeds; on all cores
+	$(BIN)/python -m kubeloop.testing.simulate packages/kubeloop/tests/simulation/scenarios.py --runs $(RUNS)
 
 lab: $(READY) ## start the lab: a real OpenStack network and Kubernetes on this machine (root, Debian 12)
 	$(BIN)/kuryr lab up

@@ -1,22 +1,69 @@
-"""For tests: `simulate` runs controllers in a simulated cluster on virtual time; `ControlPlane` starts a real one.
+"""For tests: scenarios, which run controllers in a simulated cluster on virtual time; `ControlPlane` starts a real one.
 
-Needs `kubeloop[testing]`. The real one is imported when it is asked for: it needs more.
+Needs `kubeloop[testing]`. Each name is imported when it is asked for: pytest loads our plug-in in projects that use
+none.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kubeloop.testing.assets import Assets, MissingAssets, find_assets
-from kubeloop.testing.program import Program, StartFailed
-
 if TYPE_CHECKING:
+    from kubeloop.testing.assets import Assets, MissingAssets, find_assets
+    from kubeloop.testing.backends import backend_call
     from kubeloop.testing.control_plane import ControlPlane
+    from kubeloop.testing.exploration import Exploration, explore
+    from kubeloop.testing.failures import NotDeterministic, ScenarioFailed
+    from kubeloop.testing.faults import Fault, FaultKind
+    from kubeloop.testing.incarnation import Process
+    from kubeloop.testing.naming import load_module
+    from kubeloop.testing.program import Program, StartFailed
+    from kubeloop.testing.pytest_plugin import Simulation
+    from kubeloop.testing.scenario import Scenario
+    from kubeloop.testing.workers import Workers
+    from kubeloop.testing.world import World, simulate
 
-__all__ = ["Assets", "ControlPlane", "MissingAssets", "Program", "StartFailed", "find_assets"]
+__all__ = [
+    "Assets",
+    "ControlPlane",
+    "Exploration",
+    "Fault",
+    "FaultKind",
+    "MissingAssets",
+    "NotDeterministic",
+    "Process",
+    "Program",
+    "Scenario",
+    "ScenarioFailed",
+    "Simulation",
+    "StartFailed",
+    "Workers",
+    "World",
+    "backend_call",
+    "explore",
+    "find_assets",
+    "load_module",
+    "simulate",
+]
+
+_MODULES = {
+    "assets": ("Assets", "MissingAssets", "find_assets"),
+    "backends": ("backend_call",),
+    "control_plane": ("ControlPlane",),
+    "exploration": ("Exploration", "explore"),
+    "failures": ("NotDeterministic", "ScenarioFailed"),
+    "faults": ("Fault", "FaultKind"),
+    "incarnation": ("Process",),
+    "naming": ("load_module",),
+    "program": ("Program", "StartFailed"),
+    "pytest_plugin": ("Simulation",),
+    "scenario": ("Scenario",),
+    "workers": ("Workers",),
+    "world": ("World", "simulate"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ControlPlane":
-        from kubeloop.testing.control_plane import ControlPlane
-
-        return ControlPlane
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

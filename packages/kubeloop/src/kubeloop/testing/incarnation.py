@@ -119,19 +119,21 @@ class Process(Owner):
             await self.end_rest(grace_s=ends_at - self._loop.time())
 
     @asynccontextmanager
-    async def effect(self, what: str) -> AsyncIterator[Fault | None]:
-        """The gate of other simulated back ends: `async with process.effect("POST /ports") as fault: ...`.
+    async def effect(self, what: str, *, changes: bool = True) -> AsyncIterator[Fault | None]:
+        """The gate of other simulated back ends: `async with process.effect("POST /ports") as fault: ...`; a call that
+        only reads `changes` nothing. `backends` has all of a call.
 
         The body is one step, without `await`, and does what `fault` says, as far as it knows such faults: kills are
         done here. Of a dead process nothing gets here.
         """
-        _, fault, line = self.world.gate.passed(self, "effect", what, changes=True)
+        _, fault, line = self.world.gate.passed(self, "effect" if changes else "read", what, changes=changes)
         if fault is not None and fault.kind is FaultKind.KILL_BEFORE:
             self.kill(restart_s=fault.seconds)
             await self.never()
         yield fault
         line.answer = line.answer or "done"
-        self.world.changed()
+        if changes:
+            self.world.changed()
         if fault is not None and fault.kind is FaultKind.KILL_AFTER:
             self.kill(restart_s=fault.seconds)
             await self.never()

@@ -5,15 +5,17 @@ trace. What fails is a `SimulationFailed`, which has the seed, the decisions and
 """
 
 import asyncio
+import builtins
 import contextvars
 import gc
 from collections.abc import Callable, Coroutine, Mapping
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from kubeloop.client import errors
 from kubeloop.client.client import Client
 from kubeloop.leader import LeadershipLost
+from kubeloop.model.base import KubeObject
 from kubeloop.simulator.server import ApiServer
 from kubeloop.simulator.storage import Change, Storage
 from kubeloop.simulator.transport import SimulatedTransport
@@ -23,7 +25,10 @@ from kubeloop.testing.gate import Gate
 from kubeloop.testing.incarnation import DidNotStop, Main, Process
 from kubeloop.testing.network import Network
 from kubeloop.testing.trace import Line, Trace
+from kubeloop.testing.truth import Truth
 from kubeloop.testing.virtual_time import START_S, VirtualTimeLoop, owner
+
+T = TypeVar("T", bound=KubeObject)
 
 NO_CHANGE = frozenset(("leases.coordination.k8s.io", "events.events.k8s.io"))
 """Resources that are written while nothing happens, or to tell that it did."""
@@ -48,7 +53,9 @@ class SimulationFailed(AssertionError):
 
 
 class World:
-    """See the module."""
+    """See the module. `client` is the user's hand: no fault happens to it. `backend` is a scenario's own simulated
+    world, `checks` are called after each write that took effect.
+    """
 
     def __init__(self, loop: VirtualTimeLoop, *, seed: int, faults: Faults, servers: int = 1) -> None:
         self.loop = loop
@@ -63,6 +70,9 @@ class World:
         self.network = Network(self, self.servers, Random(f"{seed}/network"))  # noqa: S311
         self.client = Client(SimulatedTransport(self.servers[0], user_agent="user"), field_manager="user")
         self.processes: dict[str, Process] = {}
+        self.backend: Any = None
+        self.checks: list[Callable[[], None]] = []
+        self._truth = Truth(self.storage)
         self.failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._changed_at = loop.time()
@@ -74,6 +84,14 @@ class World:
     def now(self) -> float:
         """Seconds since the run began."""
         return self.loop.time() - START_S
+
+    def get(self, kind: type[T], name: str, *, namespace: str = "") -> T | None:
+        """The object as the storage has it now, or None. No call: it takes no time and never fails."""
+        return self._truth.get(kind, name, namespace=namespace)
+
+    def list(self, kind: type[T], *, namespace: str = "") -> builtins.list[T]:
+        """All objects of the kind (and namespace) that there are now, by key. No call either."""
+        return self._truth.list(kind, namespace=namespace)
 
     def start(self, name: str, main: Main, *, reliable: bool = False) -> Process:
         """A process that runs `main`, and is started again when it was killed, or failed as processes may.
@@ -114,8 +132,10 @@ class World:
         self.trace.add(Line(self.now, str(who) if who is not None else "", what))
 
     def changed(self) -> None:
-        """Something happened: it is not quiet."""
+        """Something happened: it is not quiet, and what must always hold is checked."""
         self._changed_at = self.loop.time()
+        for check in self.checks:
+            check()
 
     def restless(self) -> None:
         """A fault is over: what that leads to takes its time."""
@@ -158,7 +178,7 @@ class World:
 
     def _written(self, change: Change) -> None:
         if change.resource not in NO_CHANGE:
-            self._changed_at = self.loop.time()
+            self.changed()
 
     def unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop's exception handler: what nobody caught fails the run, but for dead processes'."""

@@ -1,0 +1,61 @@
+"""A scenario: a controller as it is shipped, what people do meanwhile, and what must hold.
+
+    def copies_are_right(world: World) -> None:
+        for shared in world.list(SharedConfig): ...
+
+    async def people(world: World) -> None:
+        await world.client.create(SharedConfig(...))
+
+    SHARED_CONFIG = Scenario(
+        name="shared-config", controller=run, kinds=(SharedConfig,), steps=(people,), finally_=(copies_are_right,)
+    )
+
+Only data: `running` runs it, `exploration` decides which runs are made. It must be a variable of its module, as runs
+are made in processes of their own.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeloop.model.base import KubeObject
+from kubeloop.testing.incarnation import Main
+from kubeloop.testing.world import World
+
+Step = Callable[[World], Coroutine[Any, Any, None]]
+Invariant = Callable[[World], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """`controller` is the shipped main, which opens a runtime on the cluster it is given (a `Process` is one); it runs
+    in `replicas`, each started again whenever it has ended.
+
+    The server serves `kinds` and holds `objects` from the start. The `steps` come one after the other, with pauses of
+    0 to `pause_s` seconds; to shrink a failure some are left out, so a step should not need another one where that can
+    be helped. After them no fault happens any more, and all must come to rest.
+
+    Invariants assert. `always` is checked after every write to the cluster, and to a back end; `finally_` when all is
+    quiet: it must hold at last, and within `settle_s`.
+
+    `backend` makes what else there is, a cloud for example; it is `world.backend`.
+    """
+
+    name: str
+    controller: Main
+    steps: tuple[Step, ...]
+    kinds: tuple[type[KubeObject], ...] = ()
+    objects: tuple[KubeObject, ...] = ()
+    replicas: int = 1
+    always: tuple[Invariant, ...] = ()
+    finally_: tuple[Invariant, ...] = ()
+    backend: Callable[[World], Any] | None = None
+    pause_s: float = 4.0
+    settle_s: float = 300.0
+    module: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.module:
+            caller = sys._getframe(2)  # whoever calls the constructor, which is generated
+            object.__setattr__(self, "module", caller.f_globals["__name__"])
