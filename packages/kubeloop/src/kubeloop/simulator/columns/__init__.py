@@ -5,7 +5,7 @@ A kind that has none of its own here is shown by name and age.
 
 from collections.abc import Mapping
 
-from kubeloop.simulator.columns import events, network, nodes, workloads
+from kubeloop.simulator.columns import cluster, events, network, workloads
 from kubeloop.simulator.columns.column import AGE as AGE
 from kubeloop.simulator.columns.column import BY_AGE as BY_AGE
 from kubeloop.simulator.columns.column import NAME as NAME
@@ -14,7 +14,7 @@ from kubeloop.simulator.columns.column import Column as Column
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     **events.COLUMNS,
     **network.COLUMNS,
-    **nodes.COLUMNS,
+    **cluster.COLUMNS,
     **workloads.COLUMNS,
 }
 """By resource, with its group where it has one."""
