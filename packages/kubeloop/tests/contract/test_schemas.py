@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from kubeloop.model.base import KubeObject
+
 from .api import Api, Body, config_map, gadget
 from .kinds import ConfigMap, Gadget, Seal
 
@@ -87,6 +89,17 @@ async def test_unknown_fields_are_refused_when_validation_is_strict(api: Api) ->
     assert 'unknown field "spec.nonsense"' in refused.body["message"]
     refused = await api.create({**config_map("a"), "nonsense": 1}, ConfigMap, fieldValidation="Strict")
     assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("kind", [Gadget, ConfigMap])
+async def test_a_patch_that_leads_to_unknown_fields_is_invalid_when_validation_is_strict(
+    api: Api, kind: type[KubeObject]
+) -> None:
+    await api.made(gadget("a") if kind is Gadget else config_map("a"), kind)
+    refused = await api.merge("a", {"nonsense": 1}, kind=kind, fieldValidation="Strict")
+    assert (refused.status, refused.body["reason"]) == (422, "Invalid")
+    assert refused.causes == [("FieldValueInvalid", "patch")]
+    assert refused.body["message"].endswith('strict decoding error: unknown field "nonsense"')
 
 
 async def test_an_unknown_way_of_validation_is_refused(api: Api) -> None:

@@ -201,6 +201,7 @@ def test_a_custom_kind_and_a_deployment_are_scaled(kubectl: Kubectl) -> None:
     kubectl.run("scale", "deployment/web", "--replicas=4", "--current-replicas=1")
     assert spec_of(kubectl)["replicas"] == 5
     assert kubectl.lines("get", "deployment", "web")[1][1] == "0/4"
+    assert kubectl.lines("get", "wd", "a", "--subresource=scale")[0] == ["NAME", "DESIRED", "AVAILABLE", "AGE"]
     scale = kubectl.json("get", "wd", "a", "--subresource=scale")
     assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 5})
 

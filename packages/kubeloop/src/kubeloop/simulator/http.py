@@ -18,6 +18,7 @@ from kubeloop.client.config import ClusterConfig
 from kubeloop.client.transport import JSON, Request, Response
 from kubeloop.simulator.accept import PLAIN, Form, negotiated
 from kubeloop.simulator.answers import refused
+from kubeloop.simulator.columns import SCALE
 from kubeloop.simulator.documents import Documents
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.protobuf import PROTOBUF, decoded
@@ -136,9 +137,11 @@ class HttpSimulator:
         return None if where is None else self.server.kinds.get(where.group, where.version, where.plural)
 
     def _shown(self, request: Request, form: Form) -> Shown:
-        kind = self._kind(request)
-        if kind is None:
+        kind, where = self._kind(request), route(request.path)
+        if kind is None or where is None:
             return Shown(PLAIN, ())
+        if where.subresource == "scale":
+            return Shown(form, SCALE)
         printed = self._documents.version_of(kind).get("additionalPrinterColumns", []) if kind.custom else None
         return Shown(form, columns_of(kind.resource, printed), include=dict(request.query).get("includeObject", ""))
 

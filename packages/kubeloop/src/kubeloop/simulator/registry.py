@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from kubeloop.model.times import time_text
 from kubeloop.simulator.built_in import empty_of, schema_of, topology_of
 from kubeloop.simulator.field_management import Writer, applied, times_kept, updated
@@ -122,7 +124,16 @@ class Registry:
             _refuse_wrong_types(kind, schema, body)
         return strategy_of(kind).defaulted(body)
 
-    def _read(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Body:
+    def _read(
+        self,
+        kind: Kind,
+        namespace: str,
+        body: Body,
+        options: WriteOptions,
+        warnings: list[str],
+        *,
+        patched: bool = False,
+    ) -> Body:
         """Sees that a body is one of this kind and namespace; gives what it may hold, and warns about the rest."""
         self._read_type(kind, body)
         body["metadata"], unknown = read_metadata(body)
@@ -133,13 +144,15 @@ class Registry:
             del meta["namespace"]
         schema = schema_of(kind)
         unknown += schema.unknown_fields(body)
+        sent = body
         if unknown:
             body = schema.pruned(body)
         if not unknown or options.validation == "Ignore":
             return body
         listed = [f'unknown field "{name}"' for name in unknown]
         if options.validation == "Strict":
-            raise _unreadable(kind, f"strict decoding error: {', '.join(listed)}")
+            why = f"strict decoding error: {', '.join(listed)}"
+            raise _bad_patch(sent, why) if patched else _unreadable(kind, why)
         warnings += listed
         return body
 
@@ -231,7 +244,7 @@ class Registry:
     ) -> Outcome:
         """PATCH, but for apply: `patched` makes the new body of the old one."""
         old = self.get(kind, namespace, name)
-        body = self._read(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings)
+        body = self._read(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings, patched=True)
         meta = body["metadata"]
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
@@ -416,6 +429,12 @@ def _marked(body: Body, finalizers: list[str], grace_s: int) -> Body:
 
 def _unreadable(kind: Kind, why: str) -> Refusal:
     return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+
+
+def _bad_patch(body: Body, why: str) -> Refusal:
+    """Of a patch that leads to `body`; the real server names neither kind nor object."""
+    value = msgspec.json.encode(msgspec.json.encode(body).decode()).decode()
+    return invalid("", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", "patch")])
 
 
 def _refuse_wrong_types(kind: Kind, schema: Schema, body: Body) -> None:

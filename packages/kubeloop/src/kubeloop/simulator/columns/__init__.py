@@ -10,6 +10,7 @@ from kubeloop.simulator.columns.column import AGE as AGE
 from kubeloop.simulator.columns.column import BY_AGE as BY_AGE
 from kubeloop.simulator.columns.column import NAME as NAME
 from kubeloop.simulator.columns.column import Column as Column
+from kubeloop.simulator.columns.workloads import SCALE as SCALE
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     **events.COLUMNS,

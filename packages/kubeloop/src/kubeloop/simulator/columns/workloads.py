@@ -74,6 +74,9 @@ def _budget(name: str) -> Callable[[Body], str]:
 _TEMPLATE = ("spec", "template", "spec")
 _JOB = ("spec", "jobTemplate", "spec")
 
+SCALE = (NAME, count("Desired", "spec", "replicas"), count("Available", "status", "replicas"), AGE)
+"""Of the subresource."""
+
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "pods": (
         NAME,

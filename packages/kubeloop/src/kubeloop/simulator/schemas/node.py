@@ -147,6 +147,9 @@ def _applied_type(node: Node) -> AppliedType:
 _APPLIED_AS: dict[str, AppliedType] = {"integer": "number", "object": "map", "array": "list"}
 
 
+_KNOWN_TYPES = ("", "array", "boolean", "integer", "number", "object", "string")
+
+
 def _read_format(node: Node) -> None:
     """The real server ignores formats that it does not know, and those of another type."""
     kind = node.types[0] if len(node.types) == 1 else ""
@@ -161,6 +164,8 @@ def _read_format(node: Node) -> None:
 
 
 def _read_types(node: Node, value: str) -> None:
+    if value not in _KNOWN_TYPES:
+        raise unsupported(f"the type {value} in a schema")
     if not node.types:  # int-or-string says more
         node.types = (value,) if value else ()
 
