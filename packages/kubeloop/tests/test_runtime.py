@@ -255,3 +255,24 @@ async def test_a_reconciles_requests_are_spans_within_its_own(control_plane: Con
     assert (missed.attributes or {})["http.response.status_code"] == 404
     assert not missed.status.is_ok
     assert [span.parent and span.parent.span_id for span in (found, missed)] == [parent.context.span_id] * 2
+
+
+async def test_the_fence_of_who_stands_for_no_lease_is_open_and_of_others_only_while_they_lead(
+    control_plane: ControlPlane,
+) -> None:
+    async with opened(control_plane) as alone, opened(control_plane, lease="fence") as runtime:
+        alone.fence.check()
+        with pytest.raises(k.NotLeader):
+            runtime.fence.check()
+        leads = asyncio.Event()
+
+        async def lead() -> None:
+            leads.set()
+            await for_ever()
+
+        runtime.lead_with(lead)
+        async with running(runtime):
+            await leads.wait()
+            runtime.fence.check()
+        with pytest.raises(k.NotLeader):
+            runtime.fence.check()

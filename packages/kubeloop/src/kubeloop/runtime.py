@@ -23,6 +23,7 @@ from kubeloop.client.back_off import BackOff
 from kubeloop.client.client import Client, connect
 from kubeloop.client.config import ClusterConfig
 from kubeloop.client.definitions import ensure_definitions
+from kubeloop.client.fence import Fence
 from kubeloop.client.transport import Cluster
 from kubeloop.controller.controller import Controller, Result
 from kubeloop.controller.work_queue import RetryLimit
@@ -82,6 +83,13 @@ class Runtime:
         self._always: list[Part] = []
         self._before: list[Part] = []
         self._running = False
+
+    @property
+    def fence(self) -> Fence:
+        """For writes to anything else than the cluster: ask it right before each, and it raises `NotLeader` when this
+        process does not lead (any more). The client's own writes are fenced by it.
+        """
+        return self._election if self._election is not None else _Open()
 
     async def ensure_definitions(self, *kinds: type[KubeObject], allow_breaking: bool = False) -> None:
         """Makes the server serve these kinds, before anybody leads: the informers wait for them, and every replica
@@ -230,6 +238,13 @@ class Runtime:
             self.recorder.event(regarding, type="Warning", reason="NotDecodable", action="Decode", note=note)
 
         return tell
+
+
+class _Open:
+    """The fence of who stands for no lease."""
+
+    def check(self) -> None:
+        """Never refuses."""
 
 
 def _foremost(failures: BaseExceptionGroup[BaseException]) -> BaseException:

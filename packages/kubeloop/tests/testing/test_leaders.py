@@ -3,12 +3,13 @@ right.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
+from typing import Any
 
 import pytest
 
-from kubeloop import ConfigMap
+import kubeloop as k
 from kubeloop.leader import Lease
 from kubeloop.testing.faults import Fault, FaultKind, Rate, SeededFaults
 from kubeloop.testing.incarnation import Process
@@ -108,7 +109,7 @@ def test_a_write_that_left_in_time_takes_effect_late_and_a_deposed_leader_sends_
         assert (await leader(world)).name != deposed.name
         await write(world, "c0", "second")
         await world.quiet()
-        assert (await world.client.get(ConfigMap, "c0-mirror", namespace="default")).data["text"] == "second"
+        assert (await world.client.get(k.ConfigMap, "c0-mirror", namespace="default")).data["text"] == "second"
 
     class LateOnce:
         until_s = 0.0
@@ -122,3 +123,50 @@ def test_a_write_that_left_in_time_takes_effect_late_and_a_deposed_leader_sends_
     trace = simulate(scenario, seed=1, faults=LateOnce())
     assert any(line.answer.startswith("late effect") for line in trace)
     one_at_a_time(trace)
+
+
+def writes_elsewhere(fenced: bool) -> Callable[[Process], Coroutine[Any, Any, None]]:
+    """A controller that tells another system of every ConfigMap that changed."""
+
+    async def main(process: Process) -> None:
+        async with k.open_runtime(process, name="elsewhere", lease=LEASE) as runtime:
+
+            async def reconcile(key: k.ObjectKey) -> k.Result:
+                if fenced:
+                    runtime.fence.check()
+                async with process.effect(f"PUT /{key.name}"):
+                    pass
+                return k.DONE
+
+            runtime.controller("elsewhere", reconcile).for_(runtime.informer(k.ConfigMap, namespace="default"))
+            await runtime.run()
+
+    return main
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_writes_to_another_system_need_the_runtimes_fence_too(fenced: bool) -> None:
+    """A leader that was paused wakes up with news of a minute ago, and works on them before it knows of its fall."""
+
+    async def scenario(world: World) -> None:
+        for number in range(2):
+            world.start(f"replica-{number}", writes_elsewhere(fenced))
+        await asyncio.sleep(world.random.uniform(5, 10))
+        (await leader(world)).pause(60)
+        await people(world)
+        await asyncio.sleep(60)
+        await write(world, "c0", "last")
+        await asyncio.sleep(5)
+
+    def outlived() -> int:
+        """How many of ten paused leaders wrote when others led."""
+        count = 0
+        for seed in range(10):
+            trace = simulate(scenario, seed=seed)
+            try:
+                one_at_a_time(trace)
+            except AssertionError:
+                count += 1
+        return count
+
+    assert (outlived() > 0) is not fenced

@@ -1,6 +1,7 @@
 """The virtual clock: time passes only when nothing is to be done, and nothing leaves the process."""
 
 import asyncio
+import contextvars
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -227,3 +228,14 @@ def test_what_is_buried_ends_without_a_word(caplog: pytest.LogCaptureFixture) ->
     loop.close()
     assert asyncio.all_tasks(loop) == set()
     assert not caplog.records
+
+
+@virtual_time
+async def test_a_task_in_an_empty_context_is_nobodys() -> None:
+    one = Owner("one")
+    token = owner.set(one)
+    task = asyncio.get_running_loop().create_task(asyncio.sleep(1), context=contextvars.Context())
+    owner.reset(token)
+    one.halted = True
+    await passed(2)
+    assert task.done()

@@ -67,7 +67,8 @@ owner: ContextVar[Owner | None] = ContextVar("kubeloop_simulated_owner", default
 class _Task(asyncio.Task[Any]):
     def __init__(self, coro: Generator[Any, Any, Any], *, number: int, **options: Any) -> None:
         self.number = number
-        self.context: contextvars.Context = options.get("context") or contextvars.copy_context()
+        given: contextvars.Context | None = options.get("context")
+        self.context = given if given is not None else contextvars.copy_context()  # an empty one is false
         self.owner = self.context.get(owner)
         super().__init__(coro, **{**options, "context": self.context})
 
