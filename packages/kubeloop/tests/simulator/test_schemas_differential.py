@@ -80,3 +80,46 @@ def test_updates_end_as_on_the_real_server(real: RealServer, defined: Any, seed:
     if theirs is not None:
         before = schema.defaulted(schema.pruned(real.object(plural, old)))
         check(verdict(schema, real.object(plural, new), before), theirs)
+
+
+EMBEDDED: Body = {"type": "object", "x-kubernetes-embedded-resource": True}
+RESOURCE: Body = {**EMBEDDED, "x-kubernetes-preserve-unknown-fields": True}
+KEEPING: Body = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+HAND_MADE: Body = {
+    "type": "object",
+    "properties": {
+        "resource": RESOURCE,
+        "closed": {**EMBEDDED, "properties": {"spec": {"type": "object"}}},
+        "resources": {"type": "array", "items": RESOURCE},
+        "keeping": {**KEEPING, "properties": {"known": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+        "list": {"type": "array", "x-kubernetes-preserve-unknown-fields": True, "items": {"type": "object"}},
+        "open": {"type": "object", "additionalProperties": True},
+        "nested": {"type": "object", "default": {}, "properties": {"b": {"type": "string", "default": "x"}}},
+        "nulls": {"type": "array", "items": {"type": "string", "nullable": True}},
+        "defaults": {"type": "array", "items": {"type": "integer", "default": 7}},
+        "unique": {"type": "array", "items": KEEPING, "maxItems": 3},
+    },
+}
+HAND_MADE_SPECS: list[Body] = [
+    {"resource": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": None}}},
+    {"resource": {"apiVersion": "v1", "kind": "", "spec": {}}},
+    {"resource": {"spec": 1}},
+    {"resource": {"apiVersion": "a/b/c", "kind": "Not A Kind"}},
+    {"closed": {"apiVersion": "v1", "kind": "Pod", "spec": {"x": 1}, "status": {}}},
+    {"resources": [{"apiVersion": "v1", "kind": "Pod"}, {"kind": "Pod"}, {"apiVersion": "v1"}]},
+    {"keeping": {"known": {"a": "x", "b": 1}, "other": {"c": [{"d": None}]}}},
+    {"list": [{"a": 1}, {"b": {"c": 2}}]},
+    {"open": {"a": 1, "b": {"c": 2}, "d": [1], "e": [{"f": 1}]}},
+    {"nested": None},
+    {"nested": {"b": None, "c": 1}},
+    {"nulls": ["a", None]},
+    {"defaults": [1, None]},
+    {"unique": [{"a": 1}, {"a": 1}]},
+]
+
+
+@pytest.mark.parametrize("spec", HAND_MADE_SPECS, ids=repr)
+def test_what_is_rare_in_schemas_ends_as_on_the_real_server(real: RealServer, defined: Any, spec: Body) -> None:
+    plural, schema = defined("hand-made", HAND_MADE)
+    body = {"spec": spec}
+    check(verdict(schema, real.object(plural, body)), real.created(plural, body))

@@ -1,11 +1,19 @@
 """Lists that are sets or maps have no duplicates (x-kubernetes-list-type); resources within have kind and version."""
 
+import re
 from typing import Any
 
 from kubeloop.simulator.causes import duplicate, invalid, required
 from kubeloop.simulator.refusals import Cause
 from kubeloop.simulator.schemas.node import UNORDERED, Node
 from kubeloop.simulator.schemas.validation import same
+
+_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_NO_KIND = (
+    "may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric "
+    "characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  "
+    f"or 'abc-123', regex used for validation is '{_LABEL}')"
+)
 
 
 def duplicates(node: Node | None, value: Any, path: str = "") -> list[Cause]:
@@ -44,7 +52,7 @@ def _duplicates_of(node: Node, items: list[Any], path: str) -> list[Cause]:
 
 
 def embedded_problems(node: Node | None, value: Any, path: str = "") -> list[Cause]:
-    """Resources within (x-kubernetes-embedded-resource) say what they are."""
+    """Resources within (x-kubernetes-embedded-resource) say what they are. Their metadata is not looked at."""
     if node is None or not node.embeds:
         return []
     if isinstance(value, list):
@@ -59,6 +67,10 @@ def embedded_problems(node: Node | None, value: Any, path: str = "") -> list[Cau
             found.append(invalid(f"{path}.{name}", value[name], "must be a string"))
         elif not value[name]:
             found.append(invalid(f"{path}.{name}", "", "must not be empty"))
+        elif name == "apiVersion" and value[name].count("/") > 1:
+            found.append(invalid(f"{path}.{name}", value[name], f"unexpected GroupVersion string: {value[name]}"))
+        elif name == "kind" and not re.fullmatch(_LABEL, value[name].lower()):
+            found.append(invalid(f"{path}.{name}", value[name], _NO_KIND))
     for name, one in value.items():
         inner = f"{path}.{name}" if path else name
         found += embedded_problems(node.child(name), one, inner if name in node.properties else f"{path}[{name}]")
