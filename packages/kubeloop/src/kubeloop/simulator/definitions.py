@@ -137,10 +137,11 @@ def kinds_of(definition: Body) -> list[Kind]:
     """The versions that are served."""
     spec = definition["spec"]
     [stored] = [version["name"] for version in spec["versions"] if version["storage"]]
-    return [_kind(spec, version, stored) for version in spec["versions"] if version["served"]]
+    ending = "deletionTimestamp" in definition["metadata"]
+    return [_kind(spec, version, stored, ending=ending) for version in spec["versions"] if version["served"]]
 
 
-def _kind(spec: Body, version: Body, stored: str) -> Kind:
+def _kind(spec: Body, version: Body, stored: str, *, ending: bool) -> Kind:
     names = spec["names"]
     schema = structural_schema(version["schema"]["openAPIV3Schema"])
     selectable = [one["jsonPath"].removeprefix(".") for one in version.get("selectableFields", ())]
@@ -161,6 +162,7 @@ def _kind(spec: Body, version: Body, stored: str) -> Kind:
         scale=_scale_paths(version),
         topology=of_object(schema.topology),
         custom=True,
+        ending=ending,
         warning=_warning(spec, version),
         stored_version=stored,
     )

@@ -57,6 +57,7 @@ class Kind:
     schema: Schema | None = None  # of a custom kind; those of the others are in `built_in`
     topology: Topology | None = None
     custom: bool = False
+    ending: bool = False  # its definition is being deleted
     warning: str = ""  # to who uses this version
     stored_version: str = ""  # in which objects are stored; the same by default
     stored_group: str = ""  # likewise

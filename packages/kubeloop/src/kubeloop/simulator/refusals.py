@@ -87,6 +87,13 @@ def already_exists(resource: str, name: str, *, group: str = "") -> Refusal:
     return Refusal(409, "AlreadyExists", text, details=_details(name, group, resource))
 
 
+def forbidden(resource: str, name: str, why: str, *, group: str = "", causes: Iterable[Cause] = ()) -> Refusal:
+    """403 for what nobody may do now."""
+    qualified = f"{resource}.{group}" if group else resource
+    details = _details(name, group, resource, causes)
+    return Refusal(403, "Forbidden", f'{qualified} "{name}" is forbidden: {why}', details=details)
+
+
 def conflict(resource: str, name: str, why: str, *, group: str = "") -> Refusal:
     """409: somebody else was there first."""
     qualified = f"{resource}.{group}" if group else resource

@@ -31,6 +31,7 @@ from kubeloop.simulator.refusals import (
     already_exists,
     bad_request,
     conflict,
+    forbidden,
     invalid,
     not_found,
 )
@@ -171,20 +172,20 @@ class Registry:
         )
 
     def _admit(self, kind: Kind, namespace: str, meta: Body) -> None:
-        """Nothing is created in a namespace that is not there, or that is going."""
-        if not kind.namespaced:
-            return
-        found = self._storage.get("namespaces", namespace)
-        if found is None:
-            raise not_found("namespaces", namespace)
-        if "deletionTimestamp" in found.body["metadata"]:
-            name = meta.get("name") or meta.get("generateName", "")
-            refusal = not_found(kind.plural, name, group=kind.group)
-            why = f"unable to create new content in namespace {namespace} because it is being terminated"
-            cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
-            details = {**(refusal.details or {}), "causes": [cause.body()]}
-            qualified = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-            raise Refusal(403, "Forbidden", f'{qualified} "{name}" is forbidden: {why}', details=details)
+        """Nothing is created in a namespace that is not there or that is going, and nothing of a kind that is going."""
+        name = meta.get("name") or meta.get("generateName", "")
+        if kind.namespaced:
+            found = self._storage.get("namespaces", namespace)
+            if found is None:
+                raise not_found("namespaces", namespace)
+            if "deletionTimestamp" in found.body["metadata"]:
+                why = f"unable to create new content in namespace {namespace} because it is being terminated"
+                text = f"namespace {namespace} is being terminated"
+                cause = Cause("NamespaceTerminating", text, "metadata.namespace")
+                raise forbidden(kind.plural, name, why, group=kind.group, causes=[cause])
+        if kind.ending:
+            why = "create not allowed while custom resource definition is terminating"
+            raise forbidden(kind.plural, name, why, group=kind.group)
 
     def _validate(self, kind: Kind, body: Body, old: Body | None) -> None:
         meta = body["metadata"]

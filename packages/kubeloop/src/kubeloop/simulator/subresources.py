@@ -131,6 +131,8 @@ def _spend_budget(storage: Storage, pod: Stored, *, dry_run: bool) -> None:
         raise Refusal(500, "", text)
     [(key, budget)] = budgets
     status, name = budget["status"], budget["metadata"]["name"]
+    if not _ready(pod) and _unready_may_go(budget):
+        return
     if status.get("observedGeneration", 0) < budget["metadata"]["generation"]:
         raise _too_many(f"The disruption budget {name} is still being processed by the server.", retry_after_s=10)
     if status["disruptionsAllowed"] <= 0:
@@ -144,6 +146,18 @@ def _spend_budget(storage: Storage, pod: Stored, *, dry_run: bool) -> None:
     disrupted = {**status.get("disruptedPods", {}), meta["name"]: _now()}
     status = {**status, "disruptionsAllowed": status["disruptionsAllowed"] - 1, "disruptedPods": disrupted}
     storage.put(_BUDGETS, key, {**budget, "metadata": {**budget["metadata"]}, "status": status})
+
+
+def _ready(pod: Stored) -> bool:
+    conditions = pod.body["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _unready_may_go(budget: Body) -> bool:
+    """A pod that is not ready cannot disrupt anything, as long as there are enough others."""
+    status = budget["status"]
+    enough = status.get("currentHealthy", 0) >= status.get("desiredHealthy", 0) > 0
+    return bool(enough) or budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
 
 
 def _too_many(why: str, *, retry_after_s: int = 0) -> Refusal:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from kubeloop.model.times import time_text
-from kubeloop.simulator.refusals import Body, Cause, Refusal
+from kubeloop.simulator.refusals import Body, Cause, forbidden
 from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.strategies.base import Strategy, invalid, required
 from kubeloop.simulator.structural import structural_schema
@@ -31,8 +31,7 @@ class Namespaces(Strategy):
     def admit_delete(self, body: Body) -> None:
         name = body["metadata"]["name"]
         if name in _KEPT_NAMESPACES:
-            text = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise Refusal(403, "Forbidden", text, details={"name": name, "kind": "namespaces"})
+            raise forbidden("namespaces", name, "this namespace may not be deleted")
 
     def stays(self, body: Body) -> bool:
         return bool(body.get("spec", {}).get("finalizers"))

@@ -8,6 +8,15 @@ from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable
 
 _RBAC = "rbac.authorization.k8s.io"
 
+_EVENT_ALWAYS: Body = {
+    "eventTime": None,
+    "reportingController": "",
+    "reportingInstance": "",
+    "deprecatedSource": {},
+    "deprecatedFirstTimestamp": None,
+    "deprecatedLastTimestamp": None,
+}
+
 
 class ConfigMaps(Strategy):
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
@@ -58,15 +67,7 @@ class Events(Strategy):
     """Of either group: what both show, also where it says nothing."""
 
     def prepare_create(self, body: Body, storage: Storage) -> Body:
-        return {
-            "eventTime": None,
-            "reportingController": "",
-            "reportingInstance": "",
-            "deprecatedSource": {},
-            "deprecatedFirstTimestamp": None,
-            "deprecatedLastTimestamp": None,
-            **body,
-        }
+        return {**body, **{name: value for name, value in _EVENT_ALWAYS.items() if name not in body}}
 
 
 class RoleBindings(Strategy):
