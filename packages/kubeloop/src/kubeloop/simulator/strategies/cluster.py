@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from kubeloop.model.times import time_text
 from kubeloop.simulator.refusals import Body, Cause, forbidden
 from kubeloop.simulator.storage import Storage
-from kubeloop.simulator.strategies.base import Strategy, invalid, required
-from kubeloop.simulator.structural import structural_schema
+from kubeloop.simulator.strategies.base import Strategy
+from kubeloop.simulator.strategies.definitions import definition_problems
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _KEPT_NAMESPACES = ("default", "kube-system", "kube-public")
@@ -75,23 +75,7 @@ class Definitions(Strategy):
         return {**body, "status": {**old["status"], "storedVersions": [*known, *new]}} if new else body
 
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
-        spec = body["spec"]
-        names, versions = spec["names"], spec.get("versions", [])
-        causes = []
-        name = body["metadata"]["name"]
-        if name != f"{names.get('plural')}.{spec.get('group')}":
-            causes.append(invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-        causes += [required(f"spec.{field}") for field in ("group", "scope") if not spec.get(field)]
-        if sum(bool(version.get("storage")) for version in versions) != 1:
-            causes.append(invalid("spec.versions", versions, "must have exactly one version marked as storage version"))
-        causes += [required(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field)]
-        for number, version in enumerate(versions):
-            schema = version.get("schema", {}).get("openAPIV3Schema")
-            if schema is None:
-                causes.append(required(f"spec.versions[{number}].schema.openAPIV3Schema"))
-            else:
-                structural_schema(schema)  # raises the refusal of what is not supported
-        return causes
+        return definition_problems(body)
 
     def prepare_delete(self, body: Body) -> Body:
         """Its objects go first; see `definitions`."""
