@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kubeloop.client.config import Anonymous, ClusterConfig, Credentials, Impersonation, StaticToken, TokenFile
 from kubeloop.client.errors import ConfigError
 from kubeloop.client.exec_plugin import API_VERSIONS, Command, ExecPlugin
@@ -97,6 +95,8 @@ def parse_kubeconfig(files: list[Path], context: str = "") -> ClusterConfig:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import yaml  # 2.5 MB that no controller in a cluster needs
+
     try:
         content = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError) as error:

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
@@ -22,6 +23,7 @@ from kubeloop.client import writes
 from kubeloop.client.back_off import BackOff
 from kubeloop.client.errors import ApiError, NotLeader
 from kubeloop.client.writes import Write
+from kubeloop.controller.deadline import Deadline
 from kubeloop.controller.work_queue import Priority, QueueClosed, RetryLimit, WorkQueue
 from kubeloop.informer.store import Change, Store
 from kubeloop.logs import Reconciling, reconciling
@@ -215,22 +217,23 @@ class Controller(Generic[K]):
     async def _work(self, group: asyncio.TaskGroup) -> None:
         now = asyncio.get_running_loop().time
         yielded = now()
-        while True:
-            try:
-                key = await self._queue.get()
-            except QueueClosed:
-                return
-            settles = False
-            try:
-                settles = await self._attempt(key, group)
-            finally:
-                if not settles:
-                    self._queue.done(key)
-            if now() - yielded > _YIELD_EVERY_S:
-                await asyncio.sleep(0)  # keys whose reconcile never waits must not keep the loop from all else
-                yielded = now()
+        with closing(Deadline(self._deadline_s)) as deadline:
+            while True:
+                try:
+                    key = await self._queue.get()
+                except QueueClosed:
+                    return
+                settles = False
+                try:
+                    settles = await self._attempt(key, group, deadline)
+                finally:
+                    if not settles:
+                        self._queue.done(key)
+                if now() - yielded > _YIELD_EVERY_S:
+                    await asyncio.sleep(0)  # keys whose reconcile never waits must not keep the loop from all else
+                    yielded = now()
 
-    async def _attempt(self, key: K, group: asyncio.TaskGroup) -> bool:
+    async def _attempt(self, key: K, group: asyncio.TaskGroup, deadline: Deadline) -> bool:
         """One reconcile. True: the key is parked until its writes are seen, and done by whoever waits for them."""
         written: list[Write] = []
         noted = writes.noted.set(written)
@@ -238,10 +241,10 @@ class Controller(Generic[K]):
         try:
             tracer = tracing.tracer.get()
             if tracer is None:
-                await self._judge(key, tracing.NO_SPAN)
+                await self._judge(key, tracing.NO_SPAN, deadline)
             else:
                 with tracer.span("reconcile", controller=self.name, key=str(key)) as span:
-                    await self._judge(key, span)
+                    await self._judge(key, span, deadline)
             unseen = self._unseen(written) if written and not self._queue.closing else {}
             if not unseen:
                 return False
@@ -252,12 +255,11 @@ class Controller(Generic[K]):
             reconciling.reset(named)
             writes.noted.reset(noted)
 
-    async def _judge(self, key: K, span: tracing.Span) -> None:
+    async def _judge(self, key: K, span: tracing.Span, deadline: Deadline) -> None:
         now = asyncio.get_running_loop().time
         began = now()
-        deadline = asyncio.timeout(self._deadline_s)
         try:
-            async with deadline:
+            with deadline:
                 again_s = (await self._reconcile(key)).requeue_after_s  # one that returns None has failed
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -265,7 +267,7 @@ class Controller(Generic[K]):
                 raise
             outcome = self._failed(key, error, span)  # something that the reconcile waited for was cancelled, not we
         except TimeoutError as error:
-            outcome = self._failed(key, error, span, expected=deadline.expired())
+            outcome = self._failed(key, error, span, expected=deadline.expired)
         except Exception as error:  # noqa: BLE001 - one poisoned key must not end the worker
             outcome = self._failed(key, error, span)
         else:

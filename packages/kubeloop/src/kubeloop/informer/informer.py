@@ -242,7 +242,7 @@ class Informer(Generic[T]):
             return Undecodable(obj.key, meta.uid, meta.resource_version, f"transform: {error!r}")
 
     def _put(self, obj: T) -> None:
-        result = self._transformed(obj)
+        result = obj if self._transform is None else self._transformed(obj)
         if isinstance(result, Undecodable):
             self._keep_broken(result)
             return
@@ -289,7 +289,8 @@ class Informer(Generic[T]):
         for change in changes:
             for handler in tuple(self._handlers):
                 self._call(handler, change)
-            self._waiting.changed(change.object.key)
+            if self._waiting.for_keys:
+                self._waiting.changed(change.object.key)
 
     def _call(self, handler: Handler[T], change: Change[T]) -> None:
         try:

@@ -290,16 +290,16 @@ class Reflector(Generic[T]):
             ):
                 if due is not None:
                     self.state = Collecting(due, loop.time() + self._timing.collect_longest_s)
-                armed = self._heard(silence, 0.0)
+                armed = self._heard(loop.time(), silence, 0.0)
                 async for event in events:
                     self._take(event)
-                    armed = self._heard(silence, armed)
+                    armed = self._heard(loop.time(), silence, armed)
         except TimeoutError as error:
             raise _Silent("watch: silent for too long") from error
 
-    def _heard(self, silence: asyncio.Timeout, armed: float) -> float:
+    def _heard(self, now: float, silence: asyncio.Timeout, armed: float) -> float:
         """Notes that the server said something; gives the time until which it may now be silent."""
-        self.heard_at = now = asyncio.get_running_loop().time()
+        self.heard_at = now
         if isinstance(self.state, Collecting):
             until = min(now + self._timing.collect_silent_s, self.state.until)
         else:

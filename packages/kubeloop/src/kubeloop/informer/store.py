@@ -113,8 +113,10 @@ class Store(Generic[T]):
         """Stores one object, unless it is the version that is there or an older one. Another UID is a delete and an
         add.
         """
+        return self._put_at(obj.key, obj, initial)
+
+    def _put_at(self, key: ObjectKey, obj: T, initial: bool) -> tuple[Change[T], ...]:
         meta = obj.metadata
-        key = ObjectKey(meta.namespace, meta.name)
         old = self._objects.get(key)
         if old is None:
             if self._absent and version_number(meta.resource_version) <= self._absent.get(key, -1):
@@ -172,7 +174,7 @@ class Store(Generic[T]):
         listed = {obj.key: obj for obj in objects}
         gone = [key for key in self._objects if key not in listed and key not in keep]
         deletes = [change for key in gone for change in self.remove(key, version=version)]
-        changes = [change for obj in listed.values() for change in self.put(obj, initial=initial)]
+        changes = [change for key, obj in listed.items() for change in self._put_at(key, obj, initial)]
         deletes += (change for change in changes if change.new is None)
         return (*deletes, *(change for change in changes if change.new is not None))
 

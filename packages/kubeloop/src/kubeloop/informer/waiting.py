@@ -18,6 +18,11 @@ class Waiting:
         self._by_version: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0  # no two entries compare by their futures
 
+    @property
+    def for_keys(self) -> bool:
+        """Somebody waits for a key: what is not to be asked for need not be named."""
+        return bool(self._by_key)
+
     async def wait(self, key: ObjectKey, version: int = 0) -> None:
         """Until the object of `key` changes or, if given, `version` is reached."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()

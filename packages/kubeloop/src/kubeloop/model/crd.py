@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from kubeloop.model.base import KubeObject
 from kubeloop.model.markers import IMMUTABLE, VALIDATIONS
 from kubeloop.model.schema import schema_of
@@ -84,6 +82,8 @@ def custom_resource_definition(*versions: type[KubeObject]) -> dict[str, Any]:
 
 def crd_yaml(kinds: tuple[type[KubeObject], ...]) -> str:
     """The definitions as YAML documents, for `kubectl apply -f -` and for charts."""
+    import yaml  # 2.5 MB that no controller in a cluster needs
+
     return yaml.safe_dump_all(definitions_of(kinds), sort_keys=False, explicit_start=True)
 
 
