@@ -144,6 +144,7 @@ def test_pods_are_shown_by_their_state(kubectl: Kubectl) -> None:
     assert head[:7] == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE"]
     assert row[:4] == ["a", "1/1", "Running", "2"]
     assert row[5:7] == ["10.0.0.1", "n1"]
+    assert names(kubectl.lines("get", "po", "--sort-by=.metadata.name")) == ["a"]
     assert names(kubectl.lines("get", "po", "--field-selector", "spec.nodeName=n1,status.phase=Running")) == ["a"]
 
 

@@ -165,6 +165,12 @@ def test_a_row_holds_metadata_or_the_object_or_nothing() -> None:
         row("Foo")
 
 
+def test_an_object_in_a_row_says_what_it_is_also_where_its_list_does_not() -> None:
+    pods = {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "a"}}]}
+    shown = Shown(Form("Table", "v1"), columns_of("pods"), include="Object").answer(pods, NOW)
+    assert shown["rows"][0]["object"] == {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}
+
+
 def test_a_watch_tells_the_columns_once() -> None:
     shown = Shown(Form("Table", "v1"), columns_of("", ()))
     first, second = (shown.event({"type": "ADDED", "object": WIDGET}, NOW)["object"] for _ in range(2))

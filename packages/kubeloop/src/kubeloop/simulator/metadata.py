@@ -104,6 +104,26 @@ def metadata_update_problems(meta: Body, old: Body) -> list[Cause]:
     return causes
 
 
+_DNS_LABEL_TEXT = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+_DNS_SUBDOMAIN_TEXT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_NAME_PART_TEXT = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_LABEL_KEY_TEXT = (
+    f"a valid label key {_NAME_PART_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+)
+
+
 def _name_problems(meta: Body, resource: str) -> list[Cause]:
     name = meta.get("name", "")
     if not name:
@@ -115,26 +135,20 @@ def _name_problems(meta: Body, resource: str) -> list[Cause]:
     if resource in _DNS_LABEL_KINDS:
         if _DNS_LABEL.fullmatch(name) and len(name) <= 63:
             return []
-        return [_invalid(name, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-'")]
+        return [_invalid(name, _DNS_LABEL_TEXT)]
     if _DNS_SUBDOMAIN.fullmatch(name) and len(name) <= 253:
         return []
-    return [
-        _invalid(
-            name,
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-            "start and end with an alphanumeric character",
-        )
-    ]
+    return [_invalid(name, _DNS_SUBDOMAIN_TEXT)]
 
 
 def _key_problems(key: str, field: str) -> list[Cause]:
     """Of a qualified name: one that may have a DNS subdomain and a slash before it."""
     prefix, slash, name = key.rpartition("/")
     if slash and not (_DNS_SUBDOMAIN.fullmatch(prefix) and len(prefix) <= 253):
-        return [_invalid(key, "prefix part must be a lowercase RFC 1123 subdomain", field)]
-    if not _QUALIFIED_NAME.fullmatch(name) or len(name) > 63:
-        text = "name part must consist of alphanumeric characters, '-', '_' or '.', and be at most 63 characters long"
+        text = _LABEL_KEY_TEXT if "/" in prefix else f"prefix part {_DNS_SUBDOMAIN_TEXT}"
         return [_invalid(key, text, field)]
+    if not _QUALIFIED_NAME.fullmatch(name) or len(name) > 63:
+        return [_invalid(key, f"name part {_NAME_PART_TEXT}", field)]
     return []
 
 

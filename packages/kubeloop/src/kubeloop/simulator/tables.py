@@ -62,7 +62,7 @@ class Shown:
             return body
         items = body.get("items") if str(body.get("kind", "")).endswith("List") else None
         if self._form.kind == "Table":
-            return self._table(body, [body] if items is None else items, now)
+            return self._table(body, [body] if items is None else _whole(items, body), now)
         wants_list = self._form.kind.endswith("List")
         if wants_list != (items is not None):
             is_list = "is a list" if items is not None else "is not a list"
@@ -105,6 +105,12 @@ class Shown:
             "apiVersion": self._form.api_version,
             "metadata": body["metadata"],
         }
+
+
+def _whole(items: list[Body], listed: Body) -> list[Body]:
+    """Items of a list of core kinds do not say what they are; on their own they have to."""
+    head = {"kind": listed["kind"].removesuffix("List"), "apiVersion": listed["apiVersion"]}
+    return [{**head, **item} for item in items]
 
 
 def _list_meta(body: Body) -> Body:
