@@ -1,8 +1,9 @@
 """The runtime: client, informers, controllers, leader election, Events and the health server, wired and run in order.
 
 Start: informers list and follow; when all have synced this process stands for the lease (where there is one); with the
-lease, Events are sent, `before_leading` runs, then controllers and leading parts. So a standby has warm stores, full
-queues, and keeps its Events until it may write them.
+lease, Events are sent, the informers list once more, so that nobody acts by a store from before the last leader's end,
+`before_leading` runs, then controllers and leading parts. So a standby has warm stores, full queues, and keeps its
+Events until it may write them.
 Stop, on cancellation: controllers finish or are cancelled, their last Events are sent, the lease is released, then
 informers and the server end. A part that fails ends everything: a process that half works is worse than one that is
 started again.
@@ -215,6 +216,8 @@ class Runtime:
             # Here, not with the informers: the fence lets nobody else write Events, and the last ones are sent, after
             # the controllers' end, before the lease is released.
             recording = outer.create_task(self.recorder.run())
+            if self._election is not None:
+                await self._list_anew()
             for part in self._before:
                 await part()
             async with asyncio.TaskGroup() as group:
@@ -223,6 +226,12 @@ class Runtime:
                 if not self._leading:
                     await asyncio.Event().wait()
             recording.cancel()
+
+    async def _list_anew(self) -> None:
+        """Our stores may not show what the last leader wrote: a dead watch is not noticed at once."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers:
+                group.create_task(informer.list_anew())
 
     def _tell_undecodable(self, kind: type[KubeObject]) -> Callable[[Undecodable], None]:
         def tell(broken: Undecodable) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import kubeloop as k
 from kubeloop.leader import Lease
-from kubeloop.testing.faults import Fault, FaultKind, Rate, SeededFaults
+from kubeloop.testing.faults import Call, Fault, FaultKind, Rate, SeededFaults
 from kubeloop.testing.incarnation import Process
 from kubeloop.testing.trace import Trace
 from kubeloop.testing.world import World, simulate
@@ -114,8 +114,8 @@ def test_a_write_that_left_in_time_takes_effect_late_and_a_deposed_leader_sends_
     class LateOnce:
         until_s = 0.0
 
-        def decide(self, call: object) -> Fault | None:
-            late = getattr(call, "path", "").endswith("c0-mirror") and not struck
+        def decide(self, call: Call) -> Fault | None:
+            late = call.path.endswith("c0-mirror") and not struck
             struck.append(1) if late else None
             return Fault(FaultKind.LATE_EFFECT, 50.0) if late else None
 
@@ -170,3 +170,31 @@ def test_writes_to_another_system_need_the_runtimes_fence_too(fenced: bool) -> N
         return count
 
     assert (outlived() > 0) is not fenced
+
+
+def test_a_new_leader_does_not_act_by_what_its_watches_have_missed() -> None:
+    """They fell silent while it stood by. It would make a mirror of what was deleted long ago."""
+
+    class SilentStandby:
+        until_s = 0.0
+
+        def decide(self, call: Call) -> Fault | None:
+            silent = call.process == "standby" and call.verb == "watch" and call.at_s < 1
+            return Fault(FaultKind.WATCH_SILENT, 10.0) if silent else None
+
+    async def scenario(world: World) -> None:
+        world.start("leads", mirror(lease=LEASE))
+        await asyncio.sleep(0.5)
+        world.start("standby", mirror(lease=LEASE))
+        await write(world, "deleted", "text")
+        await asyncio.sleep(12)
+        await world.client.delete(k.ConfigMap, "deleted", namespace="default")
+        await asyncio.sleep(5)
+        await world.stop("leads")
+        await asyncio.sleep(10)
+        assert (await leader(world)).name == "standby"
+
+    trace = simulate(scenario, seed=1, faults=SilentStandby())
+    mirrored = [line for line in trace if line.call and line.call.path.endswith("-mirror")]
+    written = [(line.process, line.call.verb) for line in mirrored if line.call]
+    assert written == [("leads#1", "patch"), ("leads#1", "delete")]

@@ -115,6 +115,13 @@ class Informer(Generic[T]):
         self._age.set_function(lambda: loop.time() - reflector.heard_at)
         await reflector.run()
 
+    async def list_anew(self) -> None:
+        """Returns when the store shows a list that began after this call, whatever the watch has brought.
+
+        For who must not act by a stale store: a watch may be dead for more than a minute before anybody notices.
+        """
+        await self._reflector.list_anew()
+
     async def wait_for(self, key: ObjectKey, predicate: Callable[[T | None], bool]) -> T | None:
         """The object of `key` (None: absent) as soon as it satisfies `predicate`; woken by the watch, without
         polling.

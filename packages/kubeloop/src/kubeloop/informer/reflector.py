@@ -10,6 +10,7 @@ States: `Empty` (a list is due), `Collecting` (a WatchList stream sends what is 
 - A watch that ends orderly, breaks off or falls silent resumes from the last version seen, bookmarks included.
 - 410 in any form (status, ERROR event, expired continue token) leads to `Empty`: one list, never again the same stale
   version. A continue token that expires twice is not used a third time: the list then comes whole.
+- Who must not act by a stale store (a new leader) has it listed anew: a watch may have fallen silent, unnoticed yet.
 - Never back in time: a list or event older than what was seen is not taken. So a cluster restored from a backup needs a
   restart of its controllers, as https://kubernetes.io/docs/tasks/administer-cluster/configure-upgrade-etcd says.
 - Failures wait with jittered exponential back-off, or as long as Retry-After says.
@@ -66,10 +67,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """A list is due. `least` is the newest version seen so far: an older list is not taken."""
+    """A list is due. `least` is the newest version seen so far: an older list is not taken. `asked` is how often
+    somebody had asked for one when this became due.
+    """
 
     least: int = 0
     reason: str = "initial"
+    asked: int = 0
     streams_broken: int = 0
     tokens_expired: int = 0
 
@@ -142,13 +146,39 @@ class Reflector(Generic[T]):
         self.heard_at = 0.0
         self._list_until = 0.0  # the server has refused WatchList: loop time until when not to ask again
         self._failures = 0  # in a row
+        self._asked = 0
+        self._askers: list[tuple[int, asyncio.Future[None]]] = []
+        self._following: asyncio.Timeout | None = None  # of the stream that is open
         self._told = 0  # events that led to another version: what tells progress from spinning
+
+    async def list_anew(self) -> None:
+        """Returns when a list that began after this call was told."""
+        loop = asyncio.get_running_loop()
+        self._asked += 1
+        done: asyncio.Future[None] = loop.create_future()
+        self._askers.append((self._asked, done))
+        if self._following is not None:
+            self._following.reschedule(loop.time())
+        await done
+
+    def _heed(self) -> None:
+        """Who asked for a list gets one that begins now."""
+        asked = self._askers[-1][0] if self._askers else 0
+        if isinstance(self.state, Empty):
+            self.state = replace(self.state, asked=asked)
+        elif isinstance(self.state, Listed) and asked:
+            self.state = Empty(self.state.number, "asked", asked)
+
+    def _asked_since(self, due: Empty | None) -> bool:
+        """Somebody wants a list that began later than this stream, which is the list that was `due`, or none."""
+        return bool(self._askers) and (due is None or due.asked < self._askers[-1][0])
 
     async def run(self) -> None:
         """Follows the collection until cancelled."""
         loop = asyncio.get_running_loop()
         self.heard_at = loop.time()
         while True:
+            self._heed()
             told, began_at, was_empty = self._told, loop.time(), isinstance(self.state, Empty)
             error: errors.ApiError | None = None
             try:
@@ -242,6 +272,13 @@ class Reflector(Generic[T]):
             raise errors.Unavailable(f"the list at {version} is older than {due.least}, which was seen")
         self._sink.replaced(objects, undecodable, version, due.reason)
         self.state = listed
+        self._tell_askers(due.asked)
+
+    def _tell_askers(self, until: int) -> None:
+        for asked, done in self._askers:
+            if asked <= until and not done.done():
+                done.set_result(None)
+        self._askers = [(asked, done) for asked, done in self._askers if not done.done()]
 
     # WatchList
 
@@ -291,11 +328,18 @@ class Reflector(Generic[T]):
                 if due is not None:
                     self.state = Collecting(due, loop.time() + self._timing.collect_longest_s)
                 armed = self._heard(loop.time(), silence, 0.0)
+                self._following = silence
+                if self._asked_since(due):
+                    return
                 async for event in events:
                     self._take(event)
                     armed = self._heard(loop.time(), silence, armed)
         except TimeoutError as error:
+            if self._asked_since(due):
+                return
             raise _Silent("watch: silent for too long") from error
+        finally:
+            self._following = None
 
     def _heard(self, now: float, silence: asyncio.Timeout, armed: float) -> float:
         """Notes that the server said something; gives the time until which it may now be silent."""

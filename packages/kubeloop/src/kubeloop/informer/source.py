@@ -52,7 +52,7 @@ class Sink(Protocol[T_contra]):
     def replaced(
         self, objects: Collection[T_contra], undecodable: Collection[Undecodable], version: str, reason: str
     ) -> None:
-        """All there is at `version`, and why it was asked for (`initial`, `gone`)."""
+        """All there is at `version`, and why it was asked for (`initial`, `gone`, `asked`)."""
         ...
 
     def changed(self, obj: T_contra, version: str) -> None:
