@@ -15,7 +15,7 @@ import pytest
 
 from kubeloop import leader
 from kubeloop.testing.determinism import EPOCH, WHOLE_EVERY, determined
-from kubeloop.testing.virtual_time import START_S, VirtualTimeLoop
+from kubeloop.testing.virtual_time import START_S, InProcessOnly, VirtualTimeLoop
 
 CHANCE: dict[str, Callable[[], object]] = {
     "random": random.random,
@@ -118,7 +118,7 @@ def test_the_collector_works_at_the_end_and_not_in_the_midst_of_it() -> None:
 
 
 def test_a_blocking_sleep_says_what_it_would_do() -> None:
-    with determined(1), pytest.raises(RuntimeError, match="would block the event loop"):
+    with determined(1), pytest.raises(InProcessOnly, match="blocks the event loop"):
         time.sleep(1)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import sys
+import time
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
@@ -297,10 +299,21 @@ def test_a_process_that_ends_by_the_clusters_fault_is_started_again() -> None:
     simulate(scenario, seed=1)
 
 
-def test_what_would_leave_the_process_fails_the_run_also_when_it_was_caught() -> None:
-    async def main(_: Process) -> None:
+async def connects(_: Process) -> None:
+    await asyncio.open_connection("127.0.0.1", 80)
+
+
+async def blocks(_: Process) -> None:
+    time.sleep(1)  # noqa: ASYNC251 - that is the point
+
+
+@pytest.mark.parametrize("outside", [connects, blocks])
+def test_what_would_leave_the_process_or_block_it_fails_the_run_also_when_it_was_caught(
+    outside: Callable[[Process], Coroutine[Any, Any, None]],
+) -> None:
+    async def main(process: Process) -> None:
         try:
-            await asyncio.open_connection("127.0.0.1", 80)
+            await outside(process)
         except RuntimeError:
             await asyncio.sleep(1e6)
 
@@ -311,6 +324,22 @@ def test_what_would_leave_the_process_fails_the_run_also_when_it_was_caught() ->
     with pytest.raises(SimulationFailed) as error:
         simulate(scenario, seed=1)
     assert isinstance(note_of(error), InProcessOnly)
+
+
+def test_a_program_may_end_itself_and_is_started_again() -> None:
+    async def main(process: Process) -> None:
+        await asyncio.sleep(1)
+        if process.incarnation < 3:
+            sys.exit("the lease is lost")
+        await asyncio.sleep(1e6)
+
+    async def scenario(world: World) -> None:
+        world.start("one", main)
+        await asyncio.sleep(10)
+        assert world.processes["one"].incarnation == 3
+
+    trace = simulate(scenario, seed=1)
+    assert "exits: the lease is lost" in str(trace)
 
 
 def test_a_system_that_never_gets_quiet_is_a_failure_that_shows_the_end_of_the_trace() -> None:

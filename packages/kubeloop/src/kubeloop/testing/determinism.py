@@ -11,6 +11,7 @@
 Not here: the order of sets of texts. That is Python's hash seed, fixed for a process (`PYTHONHASHSEED`).
 """
 
+import asyncio
 import gc
 import itertools
 import os
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 
 import time_machine
 
+from kubeloop.testing.outside import InProcess, InProcessOnly
 from kubeloop.testing.virtual_time import START_S, owner
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -105,7 +107,11 @@ def _replacements(clock: Clock, chance: random.Random) -> tuple[tuple[Any, str, 
 
 
 def _no_sleep(seconds: float) -> NoReturn:
-    raise RuntimeError(f"time.sleep({seconds}) would block the event loop, and with it everything else")
+    what = f"time.sleep({seconds}) blocks the event loop"
+    loop = asyncio._get_running_loop()
+    if isinstance(loop, InProcess):
+        loop.refuse(what)
+    raise InProcessOnly(what)
 
 
 def _host_name() -> str:

@@ -35,6 +35,10 @@ class DidNotStop(AssertionError):
     """A process was told to stop and did not end: something has swallowed its cancellation."""
 
 
+class Exited(Exception):
+    """A process ended itself with a code that is not 0."""
+
+
 class Process(Owner):
     """See the module. It is the `Cluster` that its main is given; `incarnation` counts those of its name, from 1."""
 
@@ -64,8 +68,15 @@ class Process(Owner):
     def run(self, main: Main) -> None:
         """Begins its life."""
         self.world.note(self, "starts")
-        self.task = self._loop.create_task(main(self), name=str(self), context=self._context)
+        self.task = self._loop.create_task(self._run(main), name=str(self), context=self._context)
         self.task.add_done_callback(self._ended, context=self.world.nowhere)
+
+    async def _run(self, main: Main) -> None:
+        try:
+            await main(self)
+        except SystemExit as error:  # of this simulated process, not of ours
+            if error.code:
+                raise Exited(f"exits: {error.code}") from None
 
     @property
     def alive(self) -> bool:

@@ -22,7 +22,7 @@ from kubeloop.simulator.transport import SimulatedTransport
 from kubeloop.testing.determinism import Clock, determined
 from kubeloop.testing.faults import Fault, Faults, NoFaults
 from kubeloop.testing.gate import Gate
-from kubeloop.testing.incarnation import DidNotStop, Main, Process
+from kubeloop.testing.incarnation import DidNotStop, Exited, Main, Process
 from kubeloop.testing.network import Network
 from kubeloop.testing.trace import Line, Trace
 from kubeloop.testing.truth import Truth
@@ -212,7 +212,7 @@ def _may_happen(error: BaseException) -> bool:
     """Processes end by it when the cluster is in trouble, and are started again."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(_may_happen, error.exceptions))
-    return isinstance(error, errors.ApiError | LeadershipLost)
+    return isinstance(error, errors.ApiError | LeadershipLost | Exited)
 
 
 def simulate(
