@@ -30,19 +30,15 @@ class Kubectl:
 
     def run(self, *arguments: object, stdin: object = None) -> str:
         """What it prints. `stdin` is given to it as JSON. Raises `Refused`."""
-        text = None if stdin is None else json.dumps(stdin)
-        done = subprocess.run(
-            self._argv(*arguments),
-            env=self._environ,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self._done(*arguments, stdin=stdin)
         if done.returncode:
             raise Refused(done.stderr + done.stdout)
         return done.stdout
+
+    def said(self, *arguments: object, folder: Path) -> str:
+        """All that it says, run in `folder`; also when it fails."""
+        done = self._done(*arguments, folder=folder)
+        return f"{done.stdout}{done.stderr}".rstrip() + f"\nexit status {done.returncode}"
 
     def refusal(self, *arguments: object, stdin: object = None) -> str:
         """What it says when it fails, as it must."""
@@ -67,6 +63,20 @@ class Kubectl:
                 yield Running(process)
             finally:
                 process.kill()
+
+    def _done(
+        self, *arguments: object, stdin: object = None, folder: Path | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self._argv(*arguments),
+            env=self._environ,
+            cwd=folder,
+            input=None if stdin is None else json.dumps(stdin),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     @property
     def _environ(self) -> dict[str, str]:

@@ -1,11 +1,9 @@
 """How values are shown in a table: ages, and what a CRD's printer column says of an object."""
 
-import json
-import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
+from kubeloop.simulator.causes import compact, number
 from kubeloop.simulator.jsonpath import JsonPath, Mismatch
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400
@@ -80,22 +78,11 @@ def text_of(value: Any) -> str:
             return "<no value>"
         case bool():
             return "true" if value else "false"
-        case float():
-            return _float_text(value)
+        case int() | float():
+            return number(value)
         case dict() | list():
-            text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-            return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+            return compact(_plain(value)).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return str(value)
-
-
-def _float_text(value: float) -> str:
-    """Go's %v: the fewest digits that tell it, with an exponent where that is below -4 or above 5."""
-    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
-    exponent = Decimal(repr(value)).adjusted()
-    if value and not -4 <= exponent < 6:
-        rest = "".join(map(str, digits[1:]))
-        return f"{'-' * sign}{digits[0]}{'.' * bool(rest)}{rest}e{exponent:+03d}"
-    return f"{Decimal(repr(value)).normalize():f}"
 
 
 def _plain(value: Any) -> Any:

@@ -27,6 +27,7 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _SUBRESOURCE_VERBS = {
     "status": ("get", "patch", "update"),
     "scale": ("get", "patch", "update"),
@@ -112,7 +113,9 @@ def _group(name: str, versions: Iterable[str]) -> Body:
 
 
 def verbs_of(kind: Kind) -> list[str]:
-    return [verb for verb in _VERBS if kind.collection_deletable or verb != "deletecollection"]
+    """In the order in which the real server has them."""
+    verbs = _CUSTOM_VERBS if kind.custom else _VERBS
+    return [verb for verb in verbs if kind.collection_deletable or verb != "deletecollection"]
 
 
 def _subresources(kind: Kind) -> Iterator[tuple[str, tuple[str, str, str], tuple[str, ...]]]:

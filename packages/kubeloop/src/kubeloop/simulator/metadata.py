@@ -133,12 +133,16 @@ def _name_problems(meta: Body, resource: str) -> list[Cause]:
         right = name not in (".", "..") and not set(name) & set("/%")
         return [] if right else [_invalid(name, "may not be a path", "metadata.name")]
     if resource in _DNS_LABEL_KINDS:
-        if _DNS_LABEL.fullmatch(name) and len(name) <= 63:
-            return []
-        return [_invalid(name, _DNS_LABEL_TEXT)]
+        return dns_label_problems(name, "metadata.name")
     if _DNS_SUBDOMAIN.fullmatch(name) and len(name) <= 253:
         return []
     return [_invalid(name, _DNS_SUBDOMAIN_TEXT)]
+
+
+def dns_label_problems(value: str, field: str) -> list[Cause]:
+    """Of what must be a DNS label: the names of some kinds, and of containers."""
+    right = _DNS_LABEL.fullmatch(value) and len(value) <= 63
+    return [] if right else [_invalid(value, _DNS_LABEL_TEXT, field)]
 
 
 def _key_problems(key: str, field: str) -> list[Cause]:

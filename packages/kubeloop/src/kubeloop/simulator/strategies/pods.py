@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kubeloop.simulator.metadata import dns_label_problems
 from kubeloop.simulator.refusals import Body, Cause
 from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.strategies.base import Strategy, forbidden, required
@@ -90,6 +91,7 @@ def container_problems(spec: Body, path: str) -> list[Cause]:
             where = f"{path}.{field}[{number}]"
             causes += [required(f"{where}.{name}") for name in ("name", "image") if not container.get(name)]
             name = container.get("name", "")
+            causes += dns_label_problems(name, f"{where}.name") if name else []
             if name and name in names:
                 causes.append(Cause("FieldValueDuplicate", f'Duplicate value: "{name}"', f"{where}.name"))
             names.append(name)
