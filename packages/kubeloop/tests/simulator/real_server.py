@@ -74,6 +74,17 @@ class RealServer:
             time.sleep(0.02)
         return kind
 
+    def redefine(self, plural: str, schema: Body, refused: Body) -> None:
+        """Gives the kind another schema, and waits until it refuses this body."""
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{GROUP}"
+        patch = [{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema", "value": schema}]
+        status, answer, _ = self.call("PATCH", path, patch, "application/json-patch+json")
+        assert status == 200, answer
+        deadline = time.monotonic() + 30
+        while self.call("POST", f"{self.path(plural)}?dryRun=All", self.object(plural, refused))[0] != 422:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def created(self, plural: str, body: Body) -> Verdict:
         """What would become of a create."""
         return self._verdict(self.call("POST", f"{self.path(plural)}?dryRun=All", self.object(plural, body)))
@@ -89,6 +100,13 @@ class RealServer:
             return self._verdict(self.call("PUT", f"{self.path(plural)}/a?dryRun=All", new))
         finally:
             self.call("DELETE", f"{self.path(plural)}/a")
+
+    def replaced(self, plural: str, body: Body) -> Verdict:
+        """What would become of an update of the object that is there."""
+        _, there, _ = self.call("GET", f"{self.path(plural)}/a")
+        new = self.object(plural, body)
+        new["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
+        return self._verdict(self.call("PUT", f"{self.path(plural)}/a?dryRun=All", new))
 
     @staticmethod
     def object(plural: str, body: Body) -> Body:

@@ -84,6 +84,9 @@ def test_updates_end_as_on_the_real_server(real: RealServer, defined: Any, seed:
 
 EMBEDDED: Body = {"type": "object", "x-kubernetes-embedded-resource": True}
 RESOURCE: Body = {**EMBEDDED, "x-kubernetes-preserve-unknown-fields": True}
+AT_LEAST: Body = {"minimum": 5}
+AT_MOST: Body = {"maximum": 0}
+AB: Body = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
 KEEPING: Body = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 HAND_MADE: Body = {
     "type": "object",
@@ -98,6 +101,8 @@ HAND_MADE: Body = {
         "nulls": {"type": "array", "items": {"type": "string", "nullable": True}},
         "defaults": {"type": "array", "items": {"type": "integer", "default": 7}},
         "unique": {"type": "array", "items": KEEPING, "maxItems": 3},
+        "any": {**AB, "anyOf": [{"properties": {"a": AT_LEAST}}, {"properties": {"a": AT_MOST, "b": AT_LEAST}}]},
+        "one": {**AB, "oneOf": [{"properties": {"a": AT_LEAST}}, {"required": ["b"], "properties": {"b": AT_LEAST}}]},
     },
 }
 HAND_MADE_SPECS: list[Body] = [
@@ -115,6 +120,11 @@ HAND_MADE_SPECS: list[Body] = [
     {"nulls": ["a", None]},
     {"defaults": [1, None]},
     {"unique": [{"a": 1}, {"a": 1}]},
+    {"any": {"a": 1, "b": 7}},
+    {"any": {"a": 1}},
+    {"one": {"a": 1, "b": 1}},
+    {"one": {"a": 5, "b": 5}},
+    {"one": {"a": 1}},
 ]
 
 
@@ -123,3 +133,65 @@ def test_what_is_rare_in_schemas_ends_as_on_the_real_server(real: RealServer, de
     plural, schema = defined("hand-made", HAND_MADE)
     body = {"spec": spec}
     check(verdict(schema, real.object(plural, body)), real.created(plural, body))
+
+
+SHORT: Body = {"type": "string", "maxLength": 2}
+ITEM: Body = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "value": SHORT}}
+STRICT: Body = {
+    "type": "object",
+    "properties": {
+        "text": {**SHORT, "x-kubernetes-validations": [{"rule": "self.startsWith('a')"}]},
+        "other": {"type": "string"},
+        "object": {"type": "object", "properties": {"x": SHORT, "y": {"type": "string"}}, "maxProperties": 1},
+        "list": {"type": "array", "items": SHORT},
+        "map": {
+            "type": "array",
+            "items": ITEM,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+        "chosen": {"type": "string", "anyOf": [{"maxLength": 2}, {"pattern": "^a"}]},
+        "set": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+    },
+}
+BEFORE: Body = {
+    "text": "long",
+    "object": {"x": "long", "y": "y"},
+    "list": ["long", "a"],
+    "map": [{"name": "a", "value": "long"}, {"name": "b", "value": "b"}],
+    "chosen": "long",
+    "set": ["a", "a"],
+}
+CHANGES: list[Body] = [
+    {"other": "x"},
+    {"text": "longer"},
+    {"object": {"x": "long", "y": "z"}},
+    {"object": {"x": "long"}},
+    {"list": ["long", "b"]},
+    {"map": [{"name": "b", "value": "c"}, {"name": "a", "value": "long"}]},
+    {"map": [{"name": "a", "value": "longer"}]},
+    {"map": [{"name": "c", "value": "long"}]},
+    {"chosen": "longer"},
+    {"set": ["b", "b"]},
+]
+
+
+@pytest.fixture(scope="session")
+def tightened(real: RealServer) -> str:
+    """A kind with an object that its schema would not take any more."""
+    loose = {"type": "object", "properties": {"spec": KEEPING}}
+    plural = real.define(loose)
+    status, made, _ = real.call("POST", real.path(plural), real.object(plural, {"spec": BEFORE}))
+    assert status == 201, made
+    real.redefine(plural, {"type": "object", "properties": {"spec": STRICT}}, {"spec": BEFORE})
+    return plural
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=repr)
+def test_what_an_update_leaves_alone_is_not_held_to_a_stricter_schema(
+    real: RealServer, tightened: str, change: Body
+) -> None:
+    schema = StructuralSchema({"type": "object", "properties": {"spec": STRICT}})
+    new = {"spec": {**BEFORE, **change}}
+    before = real.object(tightened, {"spec": BEFORE})
+    check(verdict(schema, real.object(tightened, new), before), real.replaced(tightened, new))

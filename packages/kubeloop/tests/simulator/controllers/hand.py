@@ -68,11 +68,18 @@ class Hand:
         """Until these config maps are left."""
         await until(lambda: self.has_only(*names))
 
+    async def are_deleting(self, *names: str) -> bool:
+        """They are still there, but not for long."""
+        found = [await self.find(k.ConfigMap, name) for name in names]
+        assert all(found), found
+        return all(one is not None and one.metadata.deleting for one in found)
+
     async def has_only(self, *names: str) -> bool:
         return await self.names() == set(names)
 
 
-async def until(holds: Callable[[], Awaitable[object]], *, within_s: float = 60.0) -> None:
+async def until(holds: Callable[[], Awaitable[object]], *, within_s: float = 240.0) -> None:
+    """Long enough for the namespace controller: it may look again after half a minute only, and then later."""
     async with asyncio.timeout(within_s):
         while not await holds():  # noqa: ASYNC110 - it is an API server that is asked
             await asyncio.sleep(0.1)

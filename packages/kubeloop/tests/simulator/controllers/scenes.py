@@ -46,13 +46,21 @@ async def an_owner_deleted_in_the_foreground_goes_after_those_that_block_it(hand
     found = await hand.find(k.ConfigMap, "owner")
     assert found is not None
     assert found.metadata.finalizers == ("foregroundDeletion",)
-    for name in ("blocking", "other"):
-        left = await hand.find(k.ConfigMap, name)
-        assert left is not None
-        assert left.metadata.deleting
+    await until(lambda: hand.are_deleting("blocking", "other"))
     await hand.let_go(k.ConfigMap, "blocking")
     await hand.until_only("other")
     await hand.let_go(k.ConfigMap, "other")
+
+
+async def a_deletion_in_the_foreground_goes_all_the_way_down(hand: Hand) -> None:
+    owner = await hand.made("owner")
+    child = await hand.made("child", blocked(owner))
+    await hand.made("grandchild", blocked(child), finalizers=(HOLD,))
+    await asyncio.sleep(NEVER_S)  # the real one must have heard of them all
+    await hand.delete("owner", "Foreground")
+    await until(lambda: hand.are_deleting("owner", "child", "grandchild"))
+    await hand.let_go(k.ConfigMap, "grandchild")
+    await hand.until_only()
 
 
 async def an_owner_may_orphan_its_dependents(hand: Hand) -> None:
@@ -197,6 +205,7 @@ SCENES: tuple[Scene, ...] = (
     dependents_go_after_their_owner,
     a_dependent_with_another_owner_stays_and_forgets_the_one_that_is_gone,
     an_owner_deleted_in_the_foreground_goes_after_those_that_block_it,
+    a_deletion_in_the_foreground_goes_all_the_way_down,
     an_owner_may_orphan_its_dependents,
     an_owner_of_the_same_name_is_not_the_owner,
     an_owner_in_another_namespace_does_not_exist,
