@@ -3,13 +3,12 @@ them. Run it to write that file anew: `python -m packages.kubeloop.tests.simulat
 """
 
 import asyncio
-from importlib.resources import files
 from typing import Any
 
 import msgspec
 
 from kubeloop.client.transport import HttpTransport, Request
-from kubeloop.simulator.built_in import FIELDS_FILE
+from kubeloop.simulator.built_in import FIELDS
 from kubeloop.simulator.kinds import BUILT_IN
 from kubeloop.testing import ControlPlane
 
@@ -86,7 +85,7 @@ def _reference(schemas: Schemas, name: str, lines: dict[str, str]) -> str:
 async def _main() -> None:
     async with ControlPlane() as plane, HttpTransport(plane.config(), user_agent="openapi/1") as transport:
         text = await fields_text(transport)
-    (files("kubeloop.simulator") / FIELDS_FILE).write_text(text)  # type: ignore[attr-defined]
+    FIELDS.write_text(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ are defaults. They say less than kube-apiserver validates: which fields there ar
 """
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from kubeloop.simulator.kinds import Kind, Schema
@@ -13,7 +13,7 @@ from kubeloop.simulator.refusals import Body
 from kubeloop.simulator.structural import StructuralSchema
 from kubeloop.simulator.topology import Topology, of_object
 
-FIELDS_FILE = "built_in_fields.txt"
+FIELDS = Path(__file__).with_name("built_in_fields.txt")
 
 _TYPES: dict[str, Body] = {
     "s": {"type": "string"},
@@ -181,7 +181,7 @@ def _type(text: str) -> Body:
 @cache
 def _fields() -> dict[str, tuple[bool, dict[str, str]]]:
     """Of each structure: whether it is merged as a whole, and the type of each field."""
-    lines = (files("kubeloop.simulator") / FIELDS_FILE).read_text().splitlines()
+    lines = FIELDS.read_text().splitlines()
     found = {}
     for name, *fields in (line.split() for line in lines if not line.startswith("#")):
         types = dict(field.split(":", 1) for field in fields)

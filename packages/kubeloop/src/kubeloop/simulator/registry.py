@@ -271,7 +271,7 @@ class Registry:
             raise bad_request(f"invalid object type: {group}, Kind={patch.get('kind', '')}")
         live = kind.as_served(old.body) if old is not None else None
         writer = _writer(kind, options, subresource)
-        merged = {**applied(live, patch, topology_of(kind), writer, force=options.force)}
+        merged = {**applied(live, patch, topology_of(kind), writer, force=options.force, empty=empty_of(kind))}
         fields = merged.get("metadata", {}).keys()
         body = self._read(kind, namespace, merged, options, warnings)
         meta = body["metadata"]
@@ -282,7 +282,7 @@ class Registry:
             raise conflict(kind.plural, name, why, group=kind.group)
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
-        body = self._completed(kind, body, keep_nulls=True)
+        body = self._completed(kind, body, keep_nulls=kind.custom)
         if old is not None:
             return self._update(kind, old, body, subresource, options, by_apply=True, changed=changed)
         return self._insert(kind, namespace, body, options)

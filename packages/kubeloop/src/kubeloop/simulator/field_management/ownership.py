@@ -108,8 +108,12 @@ def _updated(old: Body, new: Body, topology: Topology, by: Writer, managed: Mana
     return with_few_updaters(managed)
 
 
-def applied(live: Body | None, patch: Body, topology: Topology, by: Writer, *, force: bool = False) -> Body:
+def applied(
+    live: Body | None, patch: Body, topology: Topology, by: Writer, *, force: bool = False, empty: Body | None = None
+) -> Body:
     """The object with what `patch` says of it, and without what its manager applied before and does not say now.
+
+    `empty` is as for `updated`.
 
     Raises the refusal: 409 for fields that others own with another value, 500 for a patch that does not fit the schema
     (as the real server), 400.
@@ -125,7 +129,7 @@ def applied(live: Body | None, patch: Body, topology: Topology, by: Writer, *, f
     managed = read_entries(before.get("metadata", {}).get("managedFields"), topology)
     before = _with_entries(before, None)
     if not managed and live is not None:
-        empty = {"apiVersion": before["apiVersion"], "kind": before["kind"]}
+        empty = {**(empty or {}), "apiVersion": before["apiVersion"], "kind": before["kind"]}
         managed = _updated(empty, before, topology, replace(by, manager="before-first-apply"), managed)
     return _with_managed(*_applied(before, patch, topology, by, managed, force))
 

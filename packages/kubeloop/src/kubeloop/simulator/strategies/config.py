@@ -16,6 +16,14 @@ _EVENT_ALWAYS: Body = {
     "deprecatedFirstTimestamp": None,
     "deprecatedLastTimestamp": None,
 }
+_OF_CORE: Body = {
+    "eventTime": None,
+    "reportingComponent": "",
+    "reportingInstance": "",
+    "source": {},
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+}
 
 
 class ConfigMaps(Strategy):
@@ -67,7 +75,10 @@ class Events(Strategy):
     """Of either group: what both show, also where it says nothing."""
 
     def prepare_create(self, body: Body, storage: Storage) -> Body:
-        return {**body, **{name: value for name, value in _EVENT_ALWAYS.items() if name not in body}}
+        return _shown(body)
+
+    def prepare_update(self, body: Body, old: Body, subresource: str) -> Body:
+        return _shown(body)
 
 
 class RoleBindings(Strategy):
@@ -83,3 +94,8 @@ class RoleBindings(Strategy):
         if old is not None and body.get("roleRef") != old.get("roleRef"):
             return [Cause("FieldValueInvalid", "Invalid value: cannot change roleRef", "roleRef")]
         return []
+
+
+def _shown(event: Body) -> Body:
+    always = _OF_CORE if "involvedObject" in event else _EVENT_ALWAYS
+    return {**event, **{name: value for name, value in always.items() if name not in event}}
