@@ -241,6 +241,26 @@ def test_what_is_not_chosen_does_not_run() -> None:
     play(scenario, only=CLEANING)
 
 
+def test_the_controllers_may_be_killed_at_any_time() -> None:
+    async def scenario(world: World) -> None:
+        await deploy(world)
+        for _ in range(8):
+            await asyncio.sleep(0.007)
+            world.processes["cluster"].kill()
+            await asyncio.sleep(1.2)
+        assert (await settled(world)).status.available_replicas == 4
+        await world.client.delete(Deployment, "web", namespace="default")
+        for _ in range(5):
+            await asyncio.sleep(0.003)
+            world.processes["cluster"].kill()
+            await asyncio.sleep(1.2)
+        await world.quiet(for_s=5)
+        assert not await sets(world)
+        assert not await pods(world)
+
+    play(scenario)
+
+
 def test_two_runs_are_the_same() -> None:
     async def scenario(world: World) -> None:
         for image in ("v1", "v2"):
