@@ -159,46 +159,64 @@ async def a_namespace_goes_with_all_it_has_pods_first(hand: Hand) -> None:
 
 
 async def a_replica_set_has_as_many_pods_as_it_says(hand: Hand) -> None:
-    labels = {"app": "web"}
-    template: dict[str, Any] = {
-        "metadata": {"labels": labels},
-        "spec": {"containers": [{"name": "main", "image": "none"}]},
-    }
-    body = {"spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": template}}
-    made = await hand.client.patch(ReplicaSet, "web", k.ApplyPatch(body), namespace=hand.namespace)
-
-    async def pods() -> list[Pod]:
-        return [
-            one for one in (await hand.client.list(Pod, namespace=hand.namespace)).items if not one.metadata.deleting
-        ]
-
-    async def counts(wanted: int) -> bool:
-        found = await hand.find(ReplicaSet, "web")
-        assert found is not None
-        seen = found.status.observed_generation == found.metadata.generation
-        return seen and len(await pods()) == found.status.replicas == wanted
-
-    await until(lambda: counts(3))
-    for pod in await pods():
+    made = await replica_set(hand, 3)
+    await until(lambda: has_pods(hand, 3))
+    for pod in await pods_of(hand):
         (reference,) = pod.metadata.owner_references
         assert (reference.uid, reference.controller, reference.block_owner_deletion) == (made.metadata.uid, True, True)
         assert pod.key.name.startswith("web-")
-        assert pod.metadata.labels == labels
-    first = (await pods())[0]
+        assert pod.metadata.labels == {"app": "web"}
+    first = (await pods_of(hand))[0]
     await hand.client.delete(Pod, first.key.name, namespace=hand.namespace, grace_period_s=0)
-    await until(lambda: counts(3))
-    assert first.key.name not in {pod.key.name for pod in await pods()}
+    await until(lambda: has_pods(hand, 3))
+    assert first.key.name not in {pod.key.name for pod in await pods_of(hand)}
     for wanted in (1, 2):
-        await hand.client.patch(
-            ReplicaSet, "web", k.MergePatch({"spec": {"replicas": wanted}}), namespace=hand.namespace
-        )
-        await until(lambda: counts(wanted))  # noqa: B023 - awaited within
+        await replica_set(hand, wanted)
+        await until(lambda: has_pods(hand, wanted))  # noqa: B023 - awaited within
     await hand.client.delete(ReplicaSet, "web", namespace=hand.namespace)
 
     async def none() -> bool:
-        return not await pods()
+        return not await pods_of(hand)
 
     await until(none)
+
+
+async def a_replica_set_adopts_the_pods_that_another_left(hand: Hand) -> None:
+    await replica_set(hand, 2)
+    await until(lambda: has_pods(hand, 2))
+    names = {pod.key.name for pod in await pods_of(hand)}
+    await hand.client.delete(ReplicaSet, "web", namespace=hand.namespace, propagation_policy="Orphan")
+
+    async def gone() -> bool:
+        return await hand.find(ReplicaSet, "web") is None
+
+    await until(gone)
+    made = await replica_set(hand, 2)
+    await until(lambda: has_pods(hand, 2))
+    adopted = await pods_of(hand)
+    assert {pod.key.name for pod in adopted} == names
+    assert {one.uid for pod in adopted for one in pod.metadata.owner_references} == {made.metadata.uid}
+
+
+async def replica_set(hand: Hand, replicas: int) -> ReplicaSet:
+    labels = {"app": "web"}
+    template: dict[str, Any] = {"metadata": {"labels": labels}}
+    template["spec"] = {"containers": [{"name": "main", "image": "none"}]}
+    body = {"spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}}
+    return await hand.client.patch(ReplicaSet, "web", k.ApplyPatch(body), namespace=hand.namespace)
+
+
+async def pods_of(hand: Hand) -> list[Pod]:
+    found = await hand.client.list(Pod, namespace=hand.namespace)
+    return [one for one in found.items if not one.metadata.deleting]
+
+
+async def has_pods(hand: Hand, wanted: int) -> bool:
+    """There are so many, and the set has seen it."""
+    found = await hand.find(ReplicaSet, "web")
+    assert found is not None
+    seen = found.status.observed_generation == found.metadata.generation
+    return seen and len(await pods_of(hand)) == found.status.replicas == wanted
 
 
 SCENES: tuple[Scene, ...] = (
@@ -214,4 +232,5 @@ SCENES: tuple[Scene, ...] = (
     two_that_block_each_other_go_both,
     a_namespace_goes_with_all_it_has_pods_first,
     a_replica_set_has_as_many_pods_as_it_says,
+    a_replica_set_adopts_the_pods_that_another_left,
 )

@@ -154,6 +154,22 @@ def test_scaling_makes_no_new_set_and_a_paused_deployment_rolls_nothing_out() ->
     play(scenario)
 
 
+def test_a_deployment_adopts_the_sets_that_another_left() -> None:
+    async def scenario(world: World) -> None:
+        await deploy(world)
+        await settled(world)
+        names = {pod.key.name for pod in await pods(world)}
+        await world.client.delete(Deployment, "web", namespace="default", propagation_policy="Orphan")
+        await world.quiet(for_s=5)
+        again = await deploy(world)
+        await settled(world)
+        (left,) = (await sets(world)).values()
+        assert [one.uid for one in left.metadata.owner_references] == [again.metadata.uid]
+        assert {pod.key.name for pod in await pods(world)} == names
+
+    play(scenario)
+
+
 def test_only_so_many_old_sets_are_kept() -> None:
     async def scenario(world: World) -> None:
         for image in ("v1", "v2", "v3", "v4"):

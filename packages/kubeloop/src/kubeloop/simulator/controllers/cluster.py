@@ -14,7 +14,7 @@ from kubeloop.simulator.controllers.garbage import GarbageCollector
 from kubeloop.simulator.controllers.kinds import Deployment, Node, Pod, ReplicaSet
 from kubeloop.simulator.controllers.namespaces import NamespaceController
 from kubeloop.simulator.controllers.scheduling import Kubelet, NodeTaints, Scheduler
-from kubeloop.simulator.controllers.workloads import Deployments, ReplicaSets, owner_uids
+from kubeloop.simulator.controllers.workloads import Deployments, ReplicaSets, owner_uids, wanting
 from kubeloop.simulator.server import ApiServer
 from kubeloop.simulator.storage import Storage
 
@@ -82,11 +82,13 @@ def _run_workloads(runtime: k.Runtime, pods: k.Informer[Pod]) -> None:
     client = runtime.client
     sets = runtime.informer(ReplicaSet, indexers={"owner": owner_uids})
     replicas = ReplicaSets(client, sets, pods)
-    runtime.controller("replicasets", replicas.reconcile).for_(sets).owns(pods, ReplicaSet)
+    controller = runtime.controller("replicasets", replicas.reconcile)
+    controller.for_(sets).owns(pods, ReplicaSet).watches(pods, lambda pod: wanting(sets, pod))
     deployments = runtime.informer(Deployment)
     rollouts = Deployments(client, deployments, sets, pods)
     controller = runtime.controller("deployments", rollouts.reconcile)
-    controller.for_(deployments).owns(sets, Deployment).watches(pods, rollouts.of_pod, lambda one: one.new is None)
+    controller.for_(deployments).owns(sets, Deployment).watches(sets, lambda one: wanting(deployments, one))
+    controller.watches(pods, rollouts.of_pod, lambda change: change.new is None)
 
 
 def _pods_of(pods: k.Informer[Pod]) -> Callable[[Node], Iterable[k.ObjectKey]]:

@@ -1,8 +1,9 @@
 """ReplicaSets and Deployments.
 
-A ReplicaSet has as many pods as it says: its own by owner reference; nothing is adopted. A Deployment has a ReplicaSet
-for each template that it had, named by the template's hash; the new one grows and the old ones shrink, with no more and
-no fewer pods than its strategy allows. There is no progress deadline and no proportional scaling.
+A ReplicaSet has as many pods as it says. A Deployment has a ReplicaSet for each template that it had, named by the
+template's hash; the new one grows and the old ones shrink, with no more and no fewer pods than its strategy allows.
+What is one's own says its owner reference; strays that the selector finds are adopted, and nothing is let go. There is
+no progress deadline and no proportional scaling.
 """
 
 import json
@@ -16,15 +17,34 @@ import msgspec
 
 import kubeloop as k
 from kubeloop.simulator.controllers.kinds import Deployment, NewPod, Pod, ReplicaSet, ReplicaSetSpec
+from kubeloop.simulator.strategies.workloads import selects
 
+STRAY = ""
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # of names that are generated
 
 
 def owner_uids(obj: k.KubeObject) -> list[str]:
-    """Of the controller, for an index."""
-    return [one.uid for one in obj.metadata.owner_references if one.controller]
+    """Of the controller, for an index; empty text for a stray."""
+    return [one.uid for one in obj.metadata.owner_references if one.controller] or [STRAY]
+
+
+def wanting(owners: k.Informer[Any], obj: k.KubeObject) -> list[k.ObjectKey]:
+    """Who may adopt a stray."""
+    return [one.key for one in owners.store.list() if STRAY in owner_uids(obj) and _is_of(obj, one)]
+
+
+async def adopt(client: k.Client, owner: ReplicaSet | Deployment, strays: Collection[k.KubeObject]) -> bool:
+    """Makes strays that the selector finds the owner's. True where there were any: they show in the store later."""
+    found = [one for one in strays if _is_of(one, owner) and not one.metadata.deleting]
+    for one in found:
+        meta = one.metadata
+        references = (*meta.owner_references, _controlled_by(owner))
+        patch = k.MergePatch({"metadata": {"ownerReferences": msgspec.to_builtins(references)}})
+        version = meta.resource_version
+        await client.patch(type(one), meta.name, patch, namespace=meta.namespace, resource_version=version)
+    return bool(found)
 
 
 class ReplicaSets:
@@ -39,6 +59,9 @@ class ReplicaSets:
         owner = self._sets.store.get(key)
         if owner is None:
             return k.DONE
+        strays = [pod for pod in self._pods.store.by_index("owner", STRAY) if not pod.ended]
+        if not owner.metadata.deleting and await adopt(self._client, owner, strays):
+            return k.DONE  # they show, and we come again
         pods = [pod for pod in self._pods.store.by_index("owner", owner.metadata.uid) if not pod.ended]
         pods = [pod for pod in pods if not pod.metadata.deleting]
         if not owner.metadata.deleting:
@@ -88,6 +111,8 @@ class Deployments:
         deployment = self._deployments.store.get(key)
         if deployment is None or deployment.metadata.deleting:
             return k.DONE
+        if await adopt(self._client, deployment, self._sets.store.by_index("owner", STRAY)):
+            return k.DONE  # they show, and we come again
         sets = sorted(self._sets.store.by_index("owner", deployment.metadata.uid), key=_revision)
         hash_ = template_hash(deployment.spec.template)
         new = next((one for one in sets if one.metadata.labels.get(HASH) == hash_), None)
@@ -255,6 +280,11 @@ def _new_pod(owner: ReplicaSet) -> NewPod:
         ),
         spec=owner.spec.template.get("spec", {}),
     )
+
+
+def _is_of(obj: k.KubeObject, owner: ReplicaSet | Deployment) -> bool:
+    near = obj.metadata.namespace == owner.metadata.namespace
+    return near and selects(owner.spec.selector, obj.metadata.labels)
 
 
 def _controlled_by(owner: k.KubeObject) -> k.OwnerReference:
