@@ -7,23 +7,21 @@ store. Raises `Refusal`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
-import msgspec
+from datetime import UTC, datetime
 
 from kubeloop.model.times import time_text
 from kubeloop.simulator.built_in import empty_of, schema_of, topology_of
+from kubeloop.simulator.deletion import check_preconditions, finalizers_of, marked
 from kubeloop.simulator.field_management import Writer, applied, times_kept, updated
-from kubeloop.simulator.kinds import Kind, Schema
+from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.lists import read_version, too_large
 from kubeloop.simulator.metadata import (
     SYSTEM_FIELDS,
     metadata_problems,
     metadata_update_problems,
-    read_metadata,
 )
 from kubeloop.simulator.options import DeleteOptions, WriteOptions
+from kubeloop.simulator.reading import read_object, refuse_wrong_types
 from kubeloop.simulator.refusals import (
     Body,
     Cause,
@@ -42,7 +40,6 @@ from kubeloop.simulator.watch_cache import WatchCache
 Patcher = Callable[[Body], Body]
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-_FINALIZER_OF = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
 @dataclass(slots=True)
@@ -78,7 +75,7 @@ class Registry:
 
     def create(self, kind: Kind, namespace: str, body: Body, options: WriteOptions, warnings: list[str]) -> Outcome:
         """Of what a client sent; `warnings` gets what it should know."""
-        body = self._read(kind, namespace, body, options, warnings)
+        body = read_object(kind, namespace, body, options, warnings)
         meta = body["metadata"]
         if meta.get("resourceVersion") not in (None, "0"):
             raise Refusal(500, "", "resourceVersion should not be set on objects to be created")
@@ -122,54 +119,8 @@ class Registry:
         schema = schema_of(kind)
         body = schema.defaulted(body, keep_nulls=keep_nulls)
         if not kind.custom:
-            _refuse_wrong_types(kind, schema, body)
+            refuse_wrong_types(kind, schema, body)
         return strategy_of(kind).defaulted(body)
-
-    def _read(
-        self,
-        kind: Kind,
-        namespace: str,
-        body: Body,
-        options: WriteOptions,
-        warnings: list[str],
-        *,
-        patched: bool = False,
-    ) -> Body:
-        """Sees that a body is one of this kind and namespace; gives what it may hold, and warns about the rest."""
-        self._read_type(kind, body)
-        body["metadata"], unknown = read_metadata(body)
-        meta = body["metadata"]
-        if meta.setdefault("namespace", namespace) != namespace:
-            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
-        if not namespace:
-            del meta["namespace"]
-        schema = schema_of(kind)
-        unknown += schema.unknown_fields(body)
-        sent = body
-        if unknown:
-            body = schema.pruned(body)
-        if not unknown or options.validation == "Ignore":
-            return body
-        listed = [f'unknown field "{name}"' for name in unknown]
-        if options.validation == "Strict":
-            why = f"strict decoding error: {', '.join(listed)}"
-            raise _bad_patch(sent, why) if patched else _unreadable(kind, why)
-        warnings += listed
-        return body
-
-    def _read_type(self, kind: Kind, body: Body) -> None:
-        api_version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
-        if api_version == kind.api_version and name == kind.kind:
-            return
-        if kind.custom and api_version == kind.api_version:
-            text = f'Invalid value: "{name}": must be {kind.kind}'
-            causes = [Cause("FieldValueInvalid", text, "kind")]
-            raise invalid(kind.kind, _name(body), causes, group=kind.group)
-        version = api_version.rpartition("/")[2]
-        raise bad_request(
-            f'{name} in version "{version}" cannot be handled as a {kind.kind}: '
-            f'no kind "{name}" is registered for version "{api_version}"'
-        )
 
     def _admit(self, kind: Kind, namespace: str, meta: Body) -> None:
         """Nothing is created in a namespace that is not there or that is going, and nothing of a kind that is going."""
@@ -194,7 +145,6 @@ class Registry:
             causes += metadata_update_problems(meta, old["metadata"])
         if kind.custom:
             causes += causes  # the real server looks twice
-        if kind.custom:
             causes += schema_of(kind).problems(body, old)
         causes += strategy_of(kind).problems(body, old)
         if causes:
@@ -211,7 +161,7 @@ class Registry:
         warnings: list[str],
     ) -> Outcome:
         """PUT."""
-        body = self._read(kind, namespace, body, options, warnings)
+        body = read_object(kind, namespace, body, options, warnings)
         meta = body["metadata"]
         if not meta.get("name"):
             raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
@@ -245,7 +195,7 @@ class Registry:
     ) -> Outcome:
         """PATCH, but for apply: `patched` makes the new body of the old one."""
         old = self.get(kind, namespace, name)
-        body = self._read(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings, patched=True)
+        body = read_object(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings, patched=True)
         meta = body["metadata"]
         if meta.setdefault("name", name) != name:
             raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
@@ -273,7 +223,7 @@ class Registry:
         writer = _writer(kind, options, subresource)
         merged = {**applied(live, patch, topology_of(kind), writer, force=options.force, empty=empty_of(kind))}
         fields = merged.get("metadata", {}).keys()
-        body = self._read(kind, namespace, merged, options, warnings)
+        body = read_object(kind, namespace, merged, options, warnings)
         meta = body["metadata"]
         # the real server stores an empty map or list of the metadata and forgets it: each such apply is a change
         changed = not fields <= meta.keys()
@@ -328,18 +278,18 @@ class Registry:
     def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions) -> Outcome:
         old = self.get(kind, namespace, name)
         meta = old.body["metadata"]
-        self.check_preconditions(kind, old, options)
+        check_preconditions(kind, old, options)
         strategy = strategy_of(kind)
         strategy.admit_delete(old.body)
         grace_s = strategy.grace_s(old.body, options.grace_period_s)
-        finalizers = _finalizers(meta, options, strategy.propagation)
+        finalizers = finalizers_of(meta, options, strategy.propagation)
         held = bool(finalizers) or strategy.stays(old.body)
         key = _key(namespace, name)
         if not held and grace_s is None:
             if not options.dry_run:
                 self._storage.delete(kind.resource, key)
             return Outcome(old, deleted=True)
-        body = strategy.prepare_delete(_marked(old.body, finalizers, grace_s or 0))
+        body = strategy.prepare_delete(marked(old.body, finalizers, grace_s or 0))
         if options.dry_run:
             return Outcome(Stored(body, old.revision))
         stored = old if body == old.body else self._storage.put(kind.resource, key, body)
@@ -351,22 +301,6 @@ class Registry:
         """Stores a new state of an object in the server's own name: nobody becomes the owner of fields."""
         meta = old.body["metadata"]
         return self._storage.put(kind.resource, _key(meta.get("namespace", ""), meta["name"]), body)
-
-    def check_preconditions(self, kind: Kind, old: Stored, options: DeleteOptions) -> None:
-        """Raises `Refusal` (409) when the object is not the one that is meant."""
-        wanted = options.preconditions
-        if wanted is None:
-            return
-        meta = old.body["metadata"]
-        for what, value, found, more in (
-            ("UID", wanted.uid, meta["uid"], "deleted and then recreated"),
-            ("ResourceVersion", wanted.resource_version, meta["resourceVersion"], "modified"),
-        ):
-            if value is not None and value != found:
-                why = f"the {what} in the precondition ({value}) does not match the {what} in record ({found})."
-                text = f"{why} The object might have been {more}"
-                # the real server names the kind here, where it names the resource elsewhere
-                raise conflict(kind.plural if kind.custom else kind.kind, meta["name"], text, group=kind.group)
 
 
 def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
@@ -397,62 +331,8 @@ def _but(body: Body, name: str) -> Body:
     return {key: value for key, value in body.items() if key != name}
 
 
-def _finalizers(meta: Body, options: DeleteOptions, default: str | None) -> list[str]:
-    """Those that an object has while it goes; the propagation policy is one that the garbage collector removes."""
-    found: list[str] = list(meta.get("finalizers", ()))
-    policy = options.propagation
-    if options.orphan_dependents is not None:
-        policy = "Orphan" if options.orphan_dependents else "Background"
-    if policy is None:
-        if default is None or any(name in _FINALIZER_OF.values() for name in found):
-            return found
-        policy = default
-    found = [name for name in found if name not in _FINALIZER_OF.values()]
-    return [*found, _FINALIZER_OF[policy]] if policy in _FINALIZER_OF else found
-
-
-def _marked(body: Body, finalizers: list[str], grace_s: int) -> Body:
-    """The same, being deleted."""
-    meta: dict[str, Any] = {**body["metadata"]}
-    if finalizers:
-        meta["finalizers"] = finalizers
-    else:
-        meta.pop("finalizers", None)
-    if "deletionTimestamp" not in meta:
-        if "generation" in meta:
-            meta["generation"] += 1
-    elif grace_s >= meta.get("deletionGracePeriodSeconds", 0):
-        return {**body, "metadata": meta}
-    meta["deletionTimestamp"] = time_text(datetime.now(UTC) + timedelta(seconds=grace_s))
-    meta["deletionGracePeriodSeconds"] = grace_s
-    return {**body, "metadata": meta}
-
-
-def _unreadable(kind: Kind, why: str) -> Refusal:
-    return bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
-
-
-def _bad_patch(body: Body, why: str) -> Refusal:
-    """Of a patch that leads to `body`; the real server names neither kind nor object."""
-    value = msgspec.json.encode(msgspec.json.encode(body).decode()).decode()
-    return invalid("", "", [Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", "patch")])
-
-
-def _refuse_wrong_types(kind: Kind, schema: Schema, body: Body) -> None:
-    """Of a built-in kind a value of another type cannot be read at all."""
-    for cause in schema.problems(body, None):
-        if cause.reason in ("FieldValueTypeInvalid", "FieldValueInvalid"):
-            raise _unreadable(kind, f"{cause.field}: {cause.message}")
-
-
 def _key(namespace: str, name: str) -> str:
     return f"{namespace}/{name}" if namespace else name
-
-
-def _name(body: Body) -> str:
-    meta = body.get("metadata")
-    name = meta.get("name") if isinstance(meta, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def _writer(kind: Kind, options: WriteOptions, subresource: str) -> Writer:

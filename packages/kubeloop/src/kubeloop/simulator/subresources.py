@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kubeloop.model.times import time_text
+from kubeloop.simulator.deletion import check_preconditions
 from kubeloop.simulator.kinds import Kind, ScalePaths
 from kubeloop.simulator.options import DeleteOptions, WriteOptions
 from kubeloop.simulator.refusals import Body, Cause, Refusal, bad_request, conflict, invalid
@@ -96,7 +97,7 @@ def evict(storage: Storage, registry: Registry, kind: Kind, pod: Stored, body: B
         deletion = msgspec.convert(body.get("deleteOptions") or {}, DeleteOptions)
     except msgspec.ValidationError as error:
         raise bad_request(f"the options of a deletion cannot be read: {error}") from None
-    registry.check_preconditions(kind, pod, deletion)
+    check_preconditions(kind, pod, deletion)
     dry_run = options.dry_run or bool(deletion.dry_run)
     protected = "deletionTimestamp" not in meta and pod.body["status"].get("phase") not in _UNPROTECTED
     if protected:
