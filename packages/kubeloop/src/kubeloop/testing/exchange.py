@@ -19,7 +19,8 @@ from kubeloop.testing.trace import Line
 if TYPE_CHECKING:
     from kubeloop.testing.network import Network
 
-Answer = Response | WatchStream | errors.ApiError
+Answer = Response | WatchStream | errors.ApiError | None
+"""None: none in time."""
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Exchange:
     def _answer(self, answer: Answer) -> None:
         if not self.answered.done() and not self.who.cut_off:
             self.answered.set_result(answer)
-        elif not isinstance(answer, Response | errors.ApiError):
+        elif isinstance(answer, WatchStream):
             answer.close()
 
 
