@@ -41,7 +41,7 @@ from kubeloop.testing.virtual_time import VirtualTimeLoop
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "packages/kubeloop/src"
 EXAMPLES = ROOT / "packages/kubeloop/examples"
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 _FILE = re.compile(r"# (?P<name>[\w-]+\.\w+)\n")
 
@@ -52,8 +52,8 @@ class Page:
     def __init__(self, document: Document) -> None:
         self.module = types.ModuleType(f"docs_{Path(document.path).stem.replace('-', '_')}")
         sys.modules[self.module.__name__] = self.module  # where annotations are looked up
-        sys.path.insert(0, str(EXAMPLES))  # they can be imported
         self.folder = tempfile.TemporaryDirectory(prefix="kubeloop-docs-")
+        sys.path[:0] = [self.folder.name, str(EXAMPLES)]  # what is in them can be imported
         self.simulated = Path(document.path).is_relative_to(ROOT / "docs/guide")
         self.runner = asyncio.Runner(loop_factory=VirtualTimeLoop if self.simulated else None)
         self.printed = ""
@@ -62,7 +62,7 @@ class Page:
         self.runner.close()
         self.folder.cleanup()
         del sys.modules[self.module.__name__]
-        sys.path.remove(str(EXAMPLES))
+        sys.path[:] = [path for path in sys.path if path not in (self.folder.name, str(EXAMPLES))]
 
 
 def blocks(document: Document) -> Iterable[Region]:
@@ -159,9 +159,9 @@ def _environment() -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(SOURCES),
+        "PYTHONPATH": f"{SOURCES}:{EXAMPLES}",
         "PYTHONUNBUFFERED": "1",
-        "EXAMPLES": str(EXAMPLES),
+        "PYTEST_ADDOPTS": "-p kubeloop.testing.pytest_plugin -p no:asyncio -p no:cacheprovider",
     }
 
 

@@ -55,9 +55,16 @@ def public_name(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref,
     return content if module.startswith(("kubeloop.simulator.", "kubeloop.testing.")) else None
 
 
-def without_constructor(app: Sphinx, what: str, name: str, obj: Any, *rest: Any) -> tuple[str, None] | None:
-    """A protocol is implemented, not made."""
-    return ("", None) if what == "class" and getattr(obj, "_is_protocol", False) and inspect.isclass(obj) else None
+def signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, arguments: str | None, returns: str | None
+) -> tuple[str | None, str | None] | None:
+    """A protocol is implemented, not made; what `asynccontextmanager` made is for `async with`."""
+    if what == "class" and getattr(obj, "_is_protocol", False):
+        return "", None
+    made = what in ("function", "method") and inspect.isasyncgenfunction(inspect.unwrap(obj))
+    if made and returns and not inspect.isasyncgenfunction(obj):
+        return arguments, re.sub(r"^(~?[\w.]*)AsyncIterator\[", "AbstractAsyncContextManager[", returns)
+    return None
 
 
 def plurals(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -70,5 +77,5 @@ def plurals(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
 
 def setup(app: Sphinx) -> None:
     app.connect("missing-reference", public_name)
-    app.connect("autodoc-process-signature", without_constructor)
+    app.connect("autodoc-process-signature", signature)
     app.connect("autodoc-process-docstring", plurals)

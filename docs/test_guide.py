@@ -9,6 +9,7 @@ import pytest
 
 import kubeloop
 from docs.blocks import ROOT
+from kubeloop import testing
 
 GUIDE = ROOT / "docs/guide"
 TESTS = ROOT / "packages/kubeloop/tests"
@@ -57,9 +58,16 @@ def test_every_fault_of_kuryr_kubernetes_that_a_controller_can_have_is_in_the_gu
             assert title in dict(sections(page)), f"{number} leads to {title}"
 
 
-def test_the_reference_has_everything_that_is_exported_once() -> None:
+def documented_of(package: str) -> list[str]:
     pages = "".join(page.read_text() for page in (ROOT / "docs/reference").glob("*.md"))
-    documented = re.findall(r"^\.\. auto(?:class|exception|function|data):: (\w+)$", pages, re.MULTILINE)
+    names: list[str] = re.findall(
+        rf"^\.\. auto(?:class|exception|function|data):: {package}(\w+)$", pages, re.MULTILINE
+    )
+    return sorted(names)
+
+
+def test_the_reference_has_everything_that_is_exported_once() -> None:
     modules = {"errors", "markers", "predicates"}
     errors = {name for name in kubeloop.__all__ if getattr(kubeloop.errors, name, None) is getattr(kubeloop, name)}
-    assert sorted(documented) == sorted(set(kubeloop.__all__) - modules - errors)
+    assert documented_of("") == sorted(set(kubeloop.__all__) - modules - errors)
+    assert documented_of(r"kubeloop\.testing\.") == sorted(testing.__all__)

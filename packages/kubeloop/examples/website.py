@@ -1,13 +1,14 @@
-"""A whole controller with a finalizer: a Website is a ConfigMap of its pages, and a name outside the cluster.
+"""A controller with a finalizer: a Website is a ConfigMap of its pages, and a name in a zone outside the cluster.
 
-ZONE=/tmp/zone python website.py     # the cluster of your kubeconfig, or of the pod this runs in
+python website.py FOLDER     # the cluster of your kubeconfig, or of the pod this runs in
 """
 
 import asyncio
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
@@ -27,31 +28,27 @@ class WebsiteStatus(k.KubeStruct, frozen=True, kw_only=True):
 
 class Website(k.KubeObject, frozen=True, kw_only=True):
     resource: ClassVar = k.Resource("example.kubeloop.dev", "v1", "websites", "Website")
-    printer_columns: ClassVar = (k.PrinterColumn("Host", "string", ".spec.host"),)
     spec: WebsiteSpec
     status: WebsiteStatus = WebsiteStatus()
 
 
 class Zone:
-    """Names and whose they are, here links in a folder. In its place may be any system that knows no Kubernetes."""
+    """Whose each name is: links in a folder. In its place may be any system that knows nothing of Kubernetes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def publish(self, host: str, owner: str) -> bool:
-        """True when the name is the owner's now, False when it is another's; as often as you like."""
-        name = self._folder / host
-        try:
-            name.symlink_to(owner)  # made whole or not at all, and only if there is none
-        except FileExistsError:
-            return str(name.readlink()) == owner
-        return True
+    async def names(self) -> dict[str, str]:
+        return {link.name: str(link.readlink()) for link in self._folder.iterdir() if link.is_symlink()}
+
+    async def publish(self, host: str, owner: str) -> bool:  # as often as you like
+        with suppress(FileExistsError):
+            (self._folder / host).symlink_to(owner)  # made whole or not at all
+        return (await self.names())[host] == owner
 
     async def remove(self, host: str, owner: str) -> None:
-        """The name is not the owner's any more; another's is left alone."""
-        name = self._folder / host
-        if name.is_symlink() and str(name.readlink()) == owner:
-            name.unlink()
+        if (await self.names()).get(host) == owner:
+            (self._folder / host).unlink()
 
 
 def desire(website: Website) -> k.ConfigMap:
@@ -63,34 +60,37 @@ def desire(website: Website) -> k.ConfigMap:
 async def run(cluster: k.ClusterConfig | k.Cluster, zone: Zone) -> None:
     async with k.open_runtime(cluster, name="websites", lease=k.LeaseName("default", "websites")) as runtime:
         await runtime.ensure_definitions(Website)
-        websites, config_maps = runtime.informer(Website), runtime.informer(k.ConfigMap)
-        client = runtime.client
+        websites, config_maps, client = runtime.informer(Website), runtime.informer(k.ConfigMap), runtime.client
 
         async def reconcile(key: k.ObjectKey) -> k.Result:
-            website = websites.store.get(key)
-            if website is None:
+            if (website := websites.store.get(key)) is None:
                 return k.DONE
             meta, host, old = website.metadata, website.spec.host, website.status.conditions
             if meta.deleting:
                 await zone.remove(host, meta.uid)
                 await k.remove_finalizer(client, website, FINALIZER)
-                return k.DONE
-            if not await k.add_finalizer(client, website, FINALIZER):
-                return k.DONE  # it began to go: nothing may be made for it any more
-            desired, actual = desire(website), config_maps.store.get(key)
-            if actual is None or actual.data != desired.data:
-                await client.apply(desired, force=True)
-            ours = await zone.publish(host, meta.uid)
-            reason = "Published" if ours else "NameTaken"
-            ready = k.condition("Ready", ours, reason=reason, observed_generation=meta.generation)
-            if patch := k.conditions_patch(old, k.set_condition(old, ready, datetime.now(UTC))):
-                await client.patch(
-                    Website, key.name, k.MergePatch(patch), namespace=key.namespace, subresource="status", uid=meta.uid
-                )
-                runtime.recorder.event(website, type="Normal", reason=reason, action="Publish", note=host)
-            return k.DONE if ours else k.Result(requeue_after_s=60)  # the name may become free
+            elif await k.add_finalizer(client, website, FINALIZER):  # else it began to go: nothing may be made for it
+                desired, actual = desire(website), config_maps.store.get(key)
+                if actual is None or actual.data != desired.data:
+                    await client.apply(desired, force=True)
+                reason = "Published" if await zone.publish(host, meta.uid) else "NameTaken"
+                ready = k.condition("Ready", reason == "Published", reason=reason, observed_generation=meta.generation)
+                if patch := k.conditions_patch(old, k.set_condition(old, ready, datetime.now(UTC))):
+                    at: dict[str, Any] = {"namespace": key.namespace, "uid": meta.uid}
+                    await client.patch(Website, key.name, k.MergePatch(patch), subresource="status", **at)
+                    runtime.recorder.event(website, type="Normal", reason=reason, action="Publish", note=host)
+            return k.Result(requeue_after_s=60)  # the zone tells nobody what changes in it
+
+        async def sweep(what: str) -> k.Result:  # a call that was given up may take effect late
+            names, alive = await zone.names(), await client.list_all(Website)
+            uids = {one.metadata.uid for one in alive.items} | {one.uid for one in alive.undecodable}
+            for host, owner in names.items():
+                if owner not in uids:
+                    await zone.remove(host, owner)
+            return k.Result(requeue_after_s=120)
 
         runtime.controller("websites", reconcile).for_(websites).owns(config_maps, Website)
+        runtime.controller("sweep", sweep).enqueue("zone")
         await runtime.run()
 
 

@@ -1,4 +1,4 @@
-"""What the garbage collector takes, by the real one."""
+"""What the garbage collector takes: the real one, and the simulated one."""
 
 import asyncio
 import os
@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 import kubeloop as k
+from kubeloop.simulator import SimulatedCluster
+from kubeloop.simulator.controllers.cluster import run_controllers
 from kubeloop.testing import Assets, ControlPlane
 
 
@@ -23,10 +25,22 @@ def plane(assets: Assets) -> Iterator[ControlPlane]:
         plane.stop()
 
 
+@pytest.fixture(params=["kube-controller-manager", "simulator"])
+def cluster(request: pytest.FixtureRequest) -> k.ClusterConfig | SimulatedCluster:
+    if request.param == "simulator":
+        return SimulatedCluster()
+    plane: ControlPlane = request.getfixturevalue("plane")
+    return plane.config()
+
+
 @pytest.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[k.Client]:
-    async with k.connect(plane.config(), user_agent="test/1") as client:
+async def client(cluster: k.ClusterConfig | SimulatedCluster) -> AsyncIterator[k.Client]:
+    async with k.connect(cluster, user_agent="test/1") as client, asyncio.TaskGroup() as group:
+        simulated = isinstance(cluster, SimulatedCluster)
+        collector = group.create_task(run_controllers(cluster, cluster.server)) if simulated else None
         yield client
+        if collector is not None:
+            collector.cancel()
 
 
 def config_map(name: str, *owners: k.OwnerReference, namespace: str = "default") -> k.ConfigMap:

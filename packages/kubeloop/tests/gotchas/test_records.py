@@ -4,11 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import kubeloop as k
+from kubeloop.simulator import SimulatedCluster
 from kubeloop.testing.faults import Fault, FaultKind, ScriptedFaults
 from kubeloop.testing.incarnation import Process
+from kubeloop.testing.virtual_time import virtual_time
 from kubeloop.testing.world import World, simulate
 
 from ..kinds import Widget
+from .running import client_of
 
 ID = "gotchas.kubeloop.dev/port"
 
@@ -70,3 +73,38 @@ def ports_after_a_kill(ensure: Callable[[Cloud, Process, Widget], Awaitable[str]
 def test_what_is_written_down_after_it_was_made_is_made_twice_and_what_is_looked_for_once() -> None:
     assert ports_after_a_kill(written_down_afterwards) == 2
     assert ports_after_a_kill(looked_for_first) == 1
+
+
+async def swept(*, owners_first: bool) -> dict[str, str]:
+    """The zone (whose each name is) after a sweep in the midst of which an object is made, and published."""
+    async with client_of(SimulatedCluster(), Widget) as client:
+        zone = {"stranger's": "somebody else", "old": "widget-gone"}
+
+        async def alive() -> set[str]:
+            return {f"widget-{one.metadata.uid}" for one in (await client.list_all(Widget)).items}
+
+        async def published() -> dict[str, str]:
+            return {name: owner for name, owner in zone.items() if owner.startswith("widget-")}  # ours alone
+
+        async def meanwhile() -> None:
+            widget = await client.create(Widget(metadata=k.ObjectMeta(name="new", namespace="default")))
+            zone["new"] = f"widget-{widget.metadata.uid}"
+
+        if owners_first:
+            owners = await alive()
+            await meanwhile()
+            names = await published()
+        else:
+            names = await published()
+            await meanwhile()
+            owners = await alive()
+        for name, owner in names.items():
+            if owner not in owners:
+                del zone[name]
+        return zone
+
+
+@virtual_time
+async def test_a_sweep_that_lists_the_owners_first_takes_what_was_made_meanwhile() -> None:
+    assert (await swept(owners_first=True)).keys() == {"stranger's"}
+    assert (await swept(owners_first=False)).keys() == {"stranger's", "new"}
