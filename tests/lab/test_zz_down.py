@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,17 @@ def pod_namespaces(lab: Lab) -> set[str]:
     """net:[inode] of the namespaces that containerd holds by mounts."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return {line.split()[3] for line in lines if str(lab.layout.state) in line and " nsfs " in line}
+
+
+@contextmanager
+def held(namespaces: set[str]) -> Iterator[None]:
+    """Keeps them alive, so that no new namespace of another test gets one of their numbers."""
+    with ExitStack() as stack:
+        for entry in Path("/proc").glob("[0-9]*/ns/net"):
+            with suppress(OSError):  # it has ended meanwhile
+                if os.readlink(entry) in namespaces:
+                    stack.enter_context(entry.open())
+        yield
 
 
 def namespaces_in_use() -> set[str]:
@@ -54,11 +67,12 @@ def test_down_leaves_nothing_of_a_lab_whose_processes_were_all_killed(running_la
     pods.wait_ready("left-1", "left-2")
     sandboxes = pod_namespaces(lab)
     assert len(sandboxes) >= 2
-    for record in lab.processes.all():
-        lab.processes.signal(record.name, signal.SIGKILL)
-    lab.down()
-    assert left_of(lab) == {}
-    assert not sandboxes & namespaces_in_use()
+    with held(sandboxes):
+        for record in lab.processes.all():
+            lab.processes.signal(record.name, signal.SIGKILL)
+        lab.down()
+        assert left_of(lab) == {}
+        assert not sandboxes & namespaces_in_use()
 
 
 def test_down_leaves_nothing_of_a_containerd_killed_in_the_middle_of_sandboxes(running_lab: Lab) -> None:
@@ -69,9 +83,10 @@ def test_down_leaves_nothing_of_a_containerd_killed_in_the_middle_of_sandboxes(r
     eventually(lambda: bool(pod_namespaces(lab)), timeout_s=30, what=lambda: "no sandbox began")
     lab.processes.signal("node1-containerd", signal.SIGKILL)
     sandboxes = pod_namespaces(lab)
-    lab.down()
-    assert left_of(lab) == {}
-    assert not sandboxes & namespaces_in_use()
+    with held(sandboxes):
+        lab.down()
+        assert left_of(lab) == {}
+        assert not sandboxes & namespaces_in_use()
 
 
 def test_down_leaves_nothing_of_a_half_finished_up_and_up_works_after_it(running_lab: Lab) -> None:
