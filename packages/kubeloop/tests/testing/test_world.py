@@ -459,3 +459,32 @@ def test_a_program_may_serve_its_metrics_and_tell_events_as_it_does_in_earnest()
         assert 58 <= len(writes) <= 62  # once a minute, by the virtual clock
 
     simulate(scenario, seed=1)
+
+
+def test_a_process_that_is_stopped_before_it_is_started_again_stays_away_and_it_is_quiet() -> None:
+    async def scenario(world: World) -> None:
+        world.start("one", mirror()).kill(restart_s=10)
+        await asyncio.sleep(1)
+        await world.stop("one")
+        await world.quiet()
+        assert world.processes["one"].incarnation == 1
+
+    simulate(scenario, seed=1)
+
+
+def test_a_process_that_stands_still_when_its_time_is_over_is_killed_and_not_blamed() -> None:
+    async def main(process: Process) -> None:
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            process.pause(60)
+            await asyncio.sleep(1)
+
+    async def scenario(world: World) -> None:
+        process = world.start("one", main)
+        await asyncio.sleep(1)
+        await world.stop("one")
+        assert process.dead
+        assert world.now == 31
+
+    simulate(scenario, seed=1)

@@ -13,7 +13,7 @@ import contextvars
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from kubeloop.client.fence import Fence
 from kubeloop.client.transport import Transport
@@ -125,7 +125,7 @@ class Process(Owner):
             async with asyncio.timeout_at(ends_at):
                 await self.over.wait()
         except TimeoutError:
-            self._did_not_stop(grace_s)
+            self._out_of_time(grace_s)
         if not self.dead:  # it may be killed while it stops
             await self.end_rest(grace_s=ends_at - self._loop.time())
 
@@ -183,14 +183,17 @@ class Process(Owner):
                         task.cancel()
                     await asyncio.wait(rest)
         except TimeoutError:
-            self._did_not_stop(grace_s)
+            self._out_of_time(grace_s)
 
-    def _did_not_stop(self, grace_s: float) -> NoReturn:
+    def _out_of_time(self, grace_s: float) -> None:
+        """Killed, as the kubelet does it; whoever ran all the time is to blame."""
         where = "; ".join(f"{task.get_name()} in {_place(task)}" for task in tasks_of(self._loop, self))
+        stood_still = self.paused
         self.over.clear()
         self.kill()
-        text = f"{self} did not end within {grace_s:g} s of being told to: something swallows its cancellation: {where}"
-        raise DidNotStop(text) from None
+        if not stood_still:
+            text = f"{self} did not end within {grace_s:g} s of being told to: something swallows its cancellation"
+            raise DidNotStop(f"{text}: {where}") from None
 
 
 def _place(task: "asyncio.Task[Any]") -> str:

@@ -164,8 +164,10 @@ class World:
                 if life.stopping or not await self._ended_whole(life) or life.error is None:
                     return
             self._restarting += 1
-            await asyncio.sleep(life.restart_s)
-            self._restarting -= 1
+            try:
+                await asyncio.sleep(life.restart_s)
+            finally:
+                self._restarting -= 1
             life = self._begin(life.name, main, life.reliable)
 
     async def _ended_whole(self, life: Process) -> bool:
