@@ -109,7 +109,8 @@ Ctrl-C ends it, and nothing is kept."""
 async def _run(program: Sequence[str], kubeconfig: Path) -> int:
     """Runs the user's program until its end; its exit status. When we are told to stop, so is it."""
     environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-    process = await asyncio.create_subprocess_exec(sys.executable, *program, env=environ)
+    # in a session of its own: a ^C in the terminal is told to it once, by us
+    process = await asyncio.create_subprocess_exec(sys.executable, *program, env=environ, start_new_session=True)
     try:
         return await process.wait()
     except asyncio.CancelledError:
