@@ -134,6 +134,24 @@ async def test_a_collection_is_deleted_as_far_as_it_is_selected(api: Api) -> Non
     assert await api.names(api.path()) == ["c"]
 
 
+async def test_a_collection_is_answered_as_it_was_and_may_be_deleted_in_pages(api: Api) -> None:
+    for name in ("a", "b"):
+        await api.made(gadget(name, meta=HELD))
+    first = await api.call("DELETE", api.path(), limit=1)
+    [item] = first.body["items"]
+    assert (item["metadata"]["name"], "deletionTimestamp" in item["metadata"]) == ("a", False)
+    assert first.meta["remainingItemCount"] == 1
+    deleting = {name: "deletionTimestamp" in (await api.get(api.path(Gadget, name))).meta for name in ("a", "b")}
+    assert deleting == {"a": True, "b": False}
+
+
+async def test_a_dry_run_of_a_collections_deletion_leaves_it(api: Api) -> None:
+    await api.made(gadget("a"))
+    answer = await api.call("DELETE", api.path(), dryRun="All")
+    assert (answer.status, len(answer.body["items"])) == (200, 1)
+    assert await api.names(api.path()) == ["a"]
+
+
 async def terminate(api: Api) -> None:
     answer = await api.call("DELETE", Namespace.resource.path(name=api.namespace))
     assert answer.body["status"]["phase"] == "Terminating"

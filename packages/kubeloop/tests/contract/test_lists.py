@@ -57,6 +57,35 @@ async def test_a_token_that_is_none_is_a_bad_request(api: Api) -> None:
     assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
 
 
+async def test_a_list_of_whatever_is_at_hand_comes_in_one_piece(api: Api) -> None:
+    await fill(api, 3)
+    await api.get(api.path())  # a consistent read: the cache has them from here on
+    for match in ({}, {"resourceVersionMatch": "NotOlderThan"}):
+        page = await api.get(api.path(), limit=1, resourceVersion=0, **match)
+        assert (len(page.body["items"]), page.meta.get("continue")) == (3, "")
+
+
+async def test_a_list_not_older_than_a_version_comes_in_pages(api: Api) -> None:
+    await fill(api, 3)
+    version = (await api.get(api.path())).version
+    for match in ({}, {"resourceVersionMatch": "NotOlderThan"}, {"resourceVersionMatch": "Exact"}):
+        page = await api.get(api.path(), limit=1, resourceVersion=version, **match)
+        assert (len(page.body["items"]), page.meta["remainingItemCount"]) == (1, 2)
+
+
+async def test_a_token_says_the_version_so_that_nobody_else_may(api: Api) -> None:
+    await fill(api, 2)
+    first = await api.get(api.path(), limit=1)
+    refused = await api.get(api.path(), continue_=first.meta["continue"], resourceVersion=first.version)
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+    refused = await api.get(api.path(), continue_=first.meta["continue"], resourceVersionMatch="Exact")
+    assert (refused.status, refused.causes) == (422, [("FieldValueForbidden", "resourceVersionMatch")])
+
+
+async def test_a_version_that_is_none_is_refused(api: Api) -> None:
+    assert (await api.get(api.path(), resourceVersion="none")).status == 400
+
+
 async def test_a_list_without_a_version_has_every_write_before_it(api: Api) -> None:
     made = await api.made(gadget("a"))
     listed = await api.get(api.path())

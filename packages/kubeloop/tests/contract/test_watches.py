@@ -143,6 +143,11 @@ async def test_a_selectable_field_of_a_custom_kind_selects_in_a_watch(api: Api) 
         assert told(await events.take(2)) == [("ADDED", "a"), ("DELETED", "a")]
 
 
+async def test_an_object_that_is_asked_for_by_its_path_is_read_not_watched(api: Api) -> None:
+    made = await api.made(gadget("a"))
+    assert (await api.get(api.path(Gadget, "a"), watch=True)).body == made.body
+
+
 async def test_one_object_is_watched_by_its_name(api: Api) -> None:
     async with api.watch(api.path(), resourceVersion=await start(api), fieldSelector="metadata.name=b") as events:
         await api.made(gadget("a"))

@@ -42,11 +42,13 @@ class Page(msgspec.Struct):
 def page(storage: Storage, cache: WatchCache, kind: Kind, namespace: str, options: ListOptions) -> Page:
     """Raises `Refusal`."""
     token = _read_token(options.continue_) if options.continue_ else None
+    if token is not None and options.version not in ("", "0"):
+        raise bad_request("specifying resource version is not allowed when using continue")
     objects, keys, revision = _state(storage, cache, kind, options, token)
     prefix = f"{namespace}/" if namespace else ""
     start = bisect_left(keys, token.start if token else prefix)
     found: list[Stored] = []
-    limit = options.limit if options.version != "0" or options.match else 0  # the cache gives everything
+    limit = options.limit if options.version != "0" and options.limit > 0 else 0  # the cache gives everything
     end = len(keys)
     for index in range(start, end):
         key = keys[index]
@@ -85,8 +87,11 @@ def _state(
             objects = storage.objects_at(kind.resource, token.rv)
         except Compacted:
             raise _expired_token(storage.revision, token) from None
-        return objects, sorted(objects), token.rv
-    version = read_version(options.version)
+        return objects, _sorted(objects, storage, cache), token.rv
+    try:
+        version = read_version(options.version)
+    except Refusal as refusal:
+        raise bad_request(f"invalid resource version: {refusal.message}") from None
     if token is None and options.match == "Exact":
         if version > storage.revision:
             raise too_large(version, storage.revision)
@@ -94,7 +99,7 @@ def _state(
             objects = storage.objects_at(kind.resource, version)
         except Compacted:
             raise expired(f"The resourceVersion for the provided list is too old: {version}") from None
-        return objects, sorted(objects), version
+        return objects, _sorted(objects, storage, cache), version
     if token is None and options.version:
         if version > cache.version:
             raise too_large(version, cache.version)
@@ -105,13 +110,19 @@ def _state(
     return objects, sorted(objects), storage.revision
 
 
+def _sorted(objects: dict[str, Stored], storage: Storage, cache: WatchCache) -> list[str]:
+    """The keys in order; the cache knows that of the present."""
+    current = objects is storage.objects(cache.resource) and cache.version == storage.revision
+    return cache.sorted_keys() if current else sorted(objects)
+
+
 def read_version(text: str) -> int:
-    """Raises `Refusal` (400) for what is no version."""
+    """Raises `Refusal` for what is no version: 500, where a list answers with 400."""
     if not text:
         return 0
     if not (text.isascii() and text.isdigit()):
         why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise bad_request(f"invalid resource version: {why}")
+        raise Refusal(500, "", why)
     return int(text)
 
 

@@ -58,10 +58,11 @@ def list_options(query: dict[str, str], kind: Kind, *, watch: bool) -> ListOptio
 def _list_causes(options: ListOptions) -> list[Cause]:
     causes: list[Cause] = []
     match, version = options.match, options.version
-    if match and options.continue_:
-        causes.append(_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for continue"))
-    elif match and not version:
+    if match and not version:
         text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        causes.append(_forbidden("resourceVersionMatch", text))
+    if match and options.continue_:
+        text = "resourceVersionMatch is forbidden when continue is provided"
         causes.append(_forbidden("resourceVersionMatch", text))
     if match and match not in ("Exact", "NotOlderThan"):
         causes.append(_unsupported("resourceVersionMatch", f'"{match}"', '"Exact", "NotOlderThan", ""'))

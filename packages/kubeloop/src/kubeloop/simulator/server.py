@@ -14,19 +14,22 @@ from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.registry import Registry
 from kubeloop.simulator.routes import Route, route
 from kubeloop.simulator.storage import Change, Storage
-from kubeloop.simulator.verbs import Verbs, not_allowed
+from kubeloop.simulator.verbs import Verbs
 from kubeloop.simulator.watch_cache import WatchCache
 from kubeloop.simulator.watches import WatchStream
 
 _MORE = ("pods", "nodes", "services", "serviceaccounts")  # have subresources that are not known here
+_NO = ("false", "0")
 _BUILT_IN_GROUPS = frozenset(kind.group for kind in BUILT_IN)
 _FIRST_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 
 
 def is_watch(request: Request) -> bool:
-    return request.method == "GET" and any(
-        name == "watch" and value not in ("false", "0") for name, value in request.query
-    )
+    """Of one object there is none: it is read, whatever `watch` says."""
+    if request.method != "GET" or not any(name == "watch" and value not in _NO for name, value in request.query):
+        return False
+    where = route(request.path)
+    return where is not None and not where.name
 
 
 class ApiServer:
@@ -64,8 +67,6 @@ class ApiServer:
         """A stream, or an answer when it is refused."""
         try:
             kind, where = self._find(request)
-            if where.subresource:
-                raise not_allowed()
             return self._watch(kind, where, list_options(dict(request.query), kind, watch=True))
         except _NotServed:
             return NOT_FOUND

@@ -12,7 +12,7 @@ from kubeloop.simulator.answers import answer, deleted, done, written
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.lists import Page, encode_list, page
 from kubeloop.simulator.options import delete_options, list_options, write_options
-from kubeloop.simulator.refusals import Body, Refusal, unsupported
+from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.registry import Outcome, Registry
 from kubeloop.simulator.requests import APPLY, mapping, media_type, patcher, read_body, read_patch
 from kubeloop.simulator.routes import Route
@@ -98,15 +98,12 @@ class Verbs:
         return page(self._storage, self._cache(call.kind.resource), call.kind, call.where.namespace, options)
 
     def _delete_collection(self, call: "_Call") -> Response:
-        """One by one, in the order of their names."""
-        kind = call.kind
+        """One by one, in the order of their names; the answer shows them as they were."""
         options = delete_options(call.request, call.query)
-        gone = [
-            self._registry.delete(kind, call.where.namespace, stored.body["metadata"]["name"], options).stored
-            for stored in self._page(call).found
-        ]
-        meta: Body = {"resourceVersion": str(self._storage.revision)}
-        return answer(200, encode_list(kind, gone, meta), call.warnings)
+        found = self._page(call)
+        for stored in found.found:
+            self._registry.delete(call.kind, call.where.namespace, stored.body["metadata"]["name"], options)
+        return answer(200, encode_list(call.kind, found.found, found.meta), call.warnings)
 
     def _scale(self, call: "_Call") -> Response:
         kind, where, request = call.kind, call.where, call.request
