@@ -78,6 +78,11 @@ class Storage:
         self._untold: list[Change] = []
         self._marks: list[tuple[float, int]] = [(time.time(), 1)]  # moments with the revision of then
 
+    @property
+    def told(self) -> int:
+        """The revision up to which those who subscribed have heard of everything, or hear of it now."""
+        return self._untold[0].revision if self._untold else self.revision
+
     def get(self, resource: str, key: str) -> Stored | None:
         objects = self._objects.get(resource)
         return objects.get(key) if objects else None

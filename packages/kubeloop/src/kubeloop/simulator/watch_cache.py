@@ -39,7 +39,7 @@ class WatchCache:
     @property
     def version(self) -> int:
         """The revision up to which it knows everything."""
-        return self._storage.revision if self._held_at is None else self._held_at
+        return self._storage.told if self._held_at is None else self._held_at
 
     @property
     def oldest(self) -> int:
@@ -75,7 +75,7 @@ class WatchCache:
     def hold(self) -> None:
         """Stands still."""
         if self._held_at is None:
-            self._held_at = self._storage.revision
+            self._held_at = self._storage.told
 
     def release(self) -> None:
         """Catches up, change by change."""
