@@ -26,7 +26,8 @@ async def make_one(world: World, name: str, gib: int = 1) -> None:
 
 
 async def resize(world: World) -> None:
-    await world.client.patch(Disk, "a", k.MergePatch({"spec": {"gib": 2}}), namespace="default")
+    for name in ("a", "b"):
+        await world.client.patch(Disk, name, k.MergePatch({"spec": {"gib": 2}}), namespace="default")
 
 
 async def delete(world: World, name: str = "a") -> None:
@@ -58,8 +59,17 @@ async def want_too_many(world: World) -> None:
 async def back_up(world: World) -> None:
     """Another controller's finalizer comes, and goes when its copy is made."""
     for disk in world.list(Disk):
-        if await k.add_finalizer(world.client, disk, BACKUP):
+        if not disk.metadata.deleting and await k.add_finalizer(world.client, disk, BACKUP):
             world.backend.under_backup.add(disk.metadata.uid)
+
+
+async def back_up_a_new_one(world: World) -> None:
+    """The other controller is as quick as ours."""
+    await make_one(world, "new")
+    await asyncio.sleep(world.random.uniform(0, 0.02))
+    await back_up(world)
+    await asyncio.sleep(world.random.uniform(0, 1))
+    await delete(world, "new")
 
 
 async def end_backup(world: World) -> None:
@@ -100,18 +110,22 @@ def what_the_status_says_is_there(world: World) -> None:
 
 
 def each_disk_is_one_in_the_cloud(world: World) -> None:
-    wanted = world.list(Disk)
-    assert not [disk.key for disk in wanted if disk.metadata.deleting], "some are never gone"
+    """And nothing else is: what leaks may not hide in a quota."""
+    wanted = {TAG + disk.metadata.uid: disk for disk in world.list(Disk)}
+    assert not [disk.key for disk in wanted.values() if disk.metadata.deleting], "some are never gone"
     ours = [one for one in world.backend.cloud.disks.values() if one != world.backend.foreign]
+    leaked = [one for one in ours if one.tag not in wanted]
+    assert not leaked, f"nobody's: {leaked}"
+    assert len({one.tag for one in ours}) == len(ours), f"more than one of a Disk: {ours}"
     assert len(ours) == min(len(wanted), QUOTA - 1), f"{len(wanted)} are wanted, the cloud has {ours}"
-    for disk in wanted:
+    for disk in wanted.values():
         assert disk.status.observed_generation == disk.metadata.generation
         if not disk.status.problem:
             found = world.backend.cloud.disks[disk.status.id]
-            assert (found.tag, found.gib) == (TAG + disk.metadata.uid, disk.spec.gib)
+            assert (wanted[found.tag], found.gib) == (disk, disk.spec.gib)
 
 
-def scenario(name: str, disks: type[Disks] = Disks) -> Scenario:
+def scenario(name: str, disks: type[Disks] = Disks, *, module: str = __name__) -> Scenario:
     """Of the sample, or of one with a bug."""
 
     async def main(process: Process) -> None:
@@ -124,6 +138,7 @@ def scenario(name: str, disks: type[Disks] = Disks) -> Scenario:
             make,
             resize,
             back_up,
+            back_up_a_new_one,
             make_and_delete_at_once,
             end_backup,
             make_anew,
@@ -135,7 +150,7 @@ def scenario(name: str, disks: type[Disks] = Disks) -> Scenario:
         always=(strangers_are_left_alone, a_disk_stays_while_it_is_backed_up, what_the_status_says_is_there),
         finally_=(each_disk_is_one_in_the_cloud,),
         replicas=2,
-        module=__name__,
+        module=module,
     )
 
 

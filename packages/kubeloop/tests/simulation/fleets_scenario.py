@@ -17,7 +17,7 @@ async def get_ready(world: World) -> None:
     """What a kubelet does: each worker is ready some time after it was made."""
     seen: dict[str, float] = {}
     while True:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         for worker in world.list(Worker):
             meta = worker.metadata
             if not worker.status.ready and world.now >= seen.setdefault(
@@ -112,7 +112,7 @@ def each_fleet_is_whole(world: World) -> None:
         assert k.is_true(fleet.status.conditions, "Ready", generation=fleet.metadata.generation)
 
 
-def scenario(name: str, fleets: type[Fleets] = Fleets) -> Scenario:
+def scenario(name: str, fleets: type[Fleets] = Fleets, *, module: str = __name__) -> Scenario:
     """Of the sample, or of one with a bug."""
 
     async def main(process: Process) -> None:
@@ -126,7 +126,7 @@ def scenario(name: str, fleets: type[Fleets] = Fleets) -> Scenario:
         replicas=2,
         always=(a_promise_is_kept, ready_is_said_of_what_is_wanted, strangers_are_left_alone),
         finally_=(each_fleet_is_whole,),
-        module=__name__,
+        module=module,
     )
 
 

@@ -87,7 +87,7 @@ def every_pod_has_one_slot(world: World) -> None:
     assert len(served) == min(len(pods), SIZE), "a pod waits for ever"
 
 
-def scenario(name: str, slots: type[Slots] = Slots) -> Scenario:
+def scenario(name: str, slots: type[Slots] = Slots, *, module: str = __name__) -> Scenario:
     """Of the sample, or of one with a bug."""
 
     async def main(process: Process) -> None:
@@ -101,7 +101,7 @@ def scenario(name: str, slots: type[Slots] = Slots) -> Scenario:
         replicas=2,
         always=(no_slot_is_of_two_pods, a_slot_in_use_is_its_pods),
         finally_=(every_pod_has_one_slot,),
-        module=__name__,
+        module=module,
     )
 
 

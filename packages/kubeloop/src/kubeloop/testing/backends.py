@@ -41,6 +41,8 @@ async def backend_call(process: Process, what: str, action: Callable[[], T], *, 
         elif kind not in _WITHOUT_EFFECT:
             try:
                 outcome.append(action())
+                if changes:
+                    world.changed()
             except Exception as raised:  # noqa: BLE001 - it is the answer
                 error = raised
     await _come_back(process, fault)

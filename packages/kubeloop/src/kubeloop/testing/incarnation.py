@@ -134,8 +134,8 @@ class Process(Owner):
         """The gate of other simulated back ends: `async with process.effect("POST /ports") as fault: ...`; a call that
         only reads `changes` nothing. `backends` has all of a call.
 
-        The body is one step, without `await`, and does what `fault` says, as far as it knows such faults: kills are
-        done here. Of a dead process nothing gets here.
+        The body is one step, without `await`, does what `fault` says, as far as it knows such faults, and tells
+        `World.changed` what it changed. Kills are done here. Of a dead process nothing gets here.
         """
         _, fault, line = self.world.gate.passed(self, "effect" if changes else "read", what, changes=changes)
         if fault is not None and fault.kind is FaultKind.KILL_BEFORE:
@@ -143,8 +143,6 @@ class Process(Owner):
             await self.never()
         yield fault
         line.answer = line.answer or "done"
-        if changes:
-            self.world.changed()
         if fault is not None and fault.kind is FaultKind.KILL_AFTER:
             self.kill(restart_s=fault.seconds)
             await self.never()

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from kubeloop.client.definitions import ensure_definitions
+from kubeloop.client.transport import Cluster
 from kubeloop.logs import KeyValueFormatter, ReconcileFields
+from kubeloop.simulator.controllers.cluster import run_controllers
 from kubeloop.testing.explaining import explain
 from kubeloop.testing.faults import Call, Fault, ScriptedFaults, SeededFaults
 from kubeloop.testing.plans import Failure, Outcome, Plan
@@ -30,6 +32,9 @@ CPU_LIMIT_S = 30.0
 """Of one run: what takes longer spins."""
 
 LOOK_AGAIN_S = 10.0
+
+CLEAN_AFTER_S = 0.2
+"""About what the real garbage collector takes. With none, who makes what it takes away makes it a thousand times."""
 
 
 class Broken(AssertionError):
@@ -128,6 +133,12 @@ async def _prepare(world: World, scenario: Scenario) -> None:
         await ensure_definitions(world.client, scenario.kinds)
     for obj in scenario.objects:
         await world.client.create(obj)
+    if scenario.cluster:
+        world.start("cluster", lambda cluster: _run_cluster(cluster, world, scenario), reliable=True)
+
+
+async def _run_cluster(cluster: Cluster, world: World, scenario: Scenario) -> None:
+    await run_controllers(cluster, world.servers[0], only=scenario.cluster, clean_after_s=CLEAN_AFTER_S)
 
 
 class _Faults:

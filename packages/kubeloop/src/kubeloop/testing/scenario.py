@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubeloop.model.base import KubeObject
+from kubeloop.simulator.controllers.cluster import CLEANING, Name
 from kubeloop.testing.incarnation import Main
 from kubeloop.testing.world import World
 
@@ -39,6 +40,7 @@ class Scenario:
     Invariants assert. `always` is checked after every write to the cluster, and to a back end; `finally_` when all is
     quiet: it must hold at last, and within `settle_s`.
 
+    `cluster` are the cluster's own controllers: by default those that clean up; `EVERYTHING` also runs pods.
     `backend` makes what else there is, a cloud for example; it is `world.backend`.
     """
 
@@ -48,6 +50,7 @@ class Scenario:
     kinds: tuple[type[KubeObject], ...] = ()
     objects: tuple[KubeObject, ...] = ()
     replicas: int = 1
+    cluster: tuple[Name, ...] = CLEANING
     always: tuple[Invariant, ...] = ()
     finally_: tuple[Invariant, ...] = ()
     backend: Callable[[World], Any] | None = None
@@ -58,4 +61,4 @@ class Scenario:
     def __post_init__(self) -> None:
         if not self.module:
             caller = sys._getframe(2)  # whoever calls the constructor, which is generated
-            object.__setattr__(self, "module", caller.f_globals["__name__"])
+            object.__setattr__(self, "module", caller.f_globals.get("__name__", ""))

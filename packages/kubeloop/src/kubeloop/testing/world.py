@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from kubeloop.client import errors
 from kubeloop.client.client import Client
+from kubeloop.client.transport import Request, Response
 from kubeloop.leader import LeadershipLost
 from kubeloop.model.base import KubeObject
 from kubeloop.simulator.server import ApiServer
@@ -24,6 +25,7 @@ from kubeloop.testing.faults import Fault, Faults, NoFaults
 from kubeloop.testing.gate import Gate
 from kubeloop.testing.incarnation import DidNotStop, Exited, Main, Process
 from kubeloop.testing.network import Network
+from kubeloop.testing.requests import verb_of
 from kubeloop.testing.trace import Line, Trace
 from kubeloop.testing.truth import Truth
 from kubeloop.testing.virtual_time import START_S, VirtualTimeLoop, owner
@@ -68,7 +70,7 @@ class World:
         self.storage = Storage(random=Random(f"{seed}/storage"))  # noqa: S311
         self.servers = tuple(ApiServer(self.storage) for _ in range(servers))
         self.network = Network(self, self.servers, Random(f"{seed}/network"))  # noqa: S311
-        self.client = Client(SimulatedTransport(self.servers[0], user_agent="user"), field_manager="user")
+        self.client = Client(_Hand(self, self.servers[0]), field_manager="user")
         self.processes: dict[str, Process] = {}
         self.backend: Any = None
         self.checks: list[Callable[[], None]] = []
@@ -208,6 +210,28 @@ class World:
                 await self.stop(name)
             except DidNotStop as error:
                 self.fail(error)
+
+
+class _Hand(SimulatedTransport):
+    """The user's: what it writes is in the trace."""
+
+    def __init__(self, world: World, server: ApiServer) -> None:
+        super().__init__(server, user_agent="user")
+        self._world = world
+
+    async def request(self, request: Request, *, timeout_s: float) -> Response:
+        """See `Transport.request`."""
+        answer = "refused"
+        try:
+            response = await super().request(request, timeout_s=timeout_s)
+            answer = str(response.status)
+            return response
+        except errors.ApiError as error:
+            answer = str(error.status)
+            raise
+        finally:
+            if request.method != "GET":
+                self._world.note(None, f"user: {verb_of(request)} {request.path} -> {answer}")
 
 
 def _may_happen(error: BaseException) -> bool:

@@ -28,18 +28,25 @@ EVERYTHING: tuple[Name, ...] = (*CLEANING, "pods", "workloads")
 
 
 async def run_controllers(
-    cluster: k.Cluster, server: ApiServer, *, only: Collection[Name] = EVERYTHING, pods_end_after_s: float = 0.0
+    cluster: k.Cluster,
+    server: ApiServer,
+    *,
+    only: Collection[Name] = EVERYTHING,
+    pods_end_after_s: float = 0.0,
+    clean_after_s: float = 0.0,
 ) -> None:
     """Until cancelled. `cluster` is how they reach the API, of which `server` is one.
 
-    Pods that are deleted end after `pods_end_after_s`, or their grace where that is shorter.
+    Pods that are deleted end after `pods_end_after_s`, or their grace where that is shorter. Garbage and namespaces are
+    looked at `clean_after_s` after a change.
     """
     async with k.open_runtime(cluster, name="cluster-controllers") as runtime:
         if "garbage" in only:
             collector = GarbageCollector(runtime.client, server.storage, lambda: server.kinds)
-            _hear(runtime, server.storage, "garbage", collector)
+            _hear(runtime, server.storage, "garbage", collector, clean_after_s)
         if "namespaces" in only:
-            _hear(runtime, server.storage, "namespaces", NamespaceController(runtime.client, server.storage))
+            cleaner = NamespaceController(runtime.client, server.storage)
+            _hear(runtime, server.storage, "namespaces", cleaner, clean_after_s)
         if "pods" in only or "workloads" in only:
             pods = runtime.informer(Pod, indexers={"owner": owner_uids, "node": lambda pod: [pod.spec.node_name]})
             if "pods" in only:
@@ -49,13 +56,15 @@ async def run_controllers(
         await runtime.run()
 
 
-def _hear(runtime: k.Runtime, storage: Storage, name: str, part: GarbageCollector | NamespaceController) -> None:
+def _hear(
+    runtime: k.Runtime, storage: Storage, name: str, part: GarbageCollector | NamespaceController, after_s: float
+) -> None:
     """Adds a controller whose keys come from the storage's changes."""
     controller: k.Controller[str] = runtime.controller(name, part.reconcile)
 
     def enqueue(keys: Iterable[str]) -> None:
         for key in keys:
-            controller.enqueue(key)
+            controller.enqueue(key, after_s=after_s)
 
     async def hear() -> None:
         enqueue(part.begin())
