@@ -40,7 +40,7 @@ def transcript(kubectl: Kubectl, commands: list[str]) -> list[tuple[str, str]]:
     return [(command, alike(kubectl.said(*shlex.split(command), folder=TRANSCRIPTS))) for command in commands]
 
 
-@pytest.mark.parametrize("name", ["core", "custom"])
+@pytest.mark.parametrize("name", ["core", "custom", "pods"])
 def test_the_same_is_said_to_the_same_commands(
     name: str, control_plane: ControlPlane, simulator_kubeconfig: Path, kubectl_program: Path, tmp_path: Path
 ) -> None:
