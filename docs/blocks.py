@@ -118,7 +118,7 @@ def _program(example: Example, page: Page) -> None:
     file = Path(page.folder.name) / "program.py"
     file.write_text(example.parsed)
     command = [sys.executable, "-m", "kubeloop.simulator", "--run", file]
-    with subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=_environment(page), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         watchdog = threading.Timer(DEADLINE_S, process.kill)
         watchdog.start()
@@ -143,7 +143,7 @@ def _console(example: Example) -> None:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=page.folder.name,
-            env=_environment(),
+            env=_environment(page),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -155,12 +155,13 @@ def _console(example: Example) -> None:
         assert same(expected, done.stdout), f"$ {command}\n{done.stdout}"
 
 
-def _environment() -> dict[str, str]:
+def _environment(page: Page) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": f"{SOURCES}:{EXAMPLES}",
         "PYTHONUNBUFFERED": "1",
+        "TMPDIR": page.folder.name,
         "PYTEST_ADDOPTS": "-p kubeloop.testing.pytest_plugin -p no:asyncio -p no:cacheprovider",
     }
 
