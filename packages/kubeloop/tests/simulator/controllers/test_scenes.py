@@ -22,7 +22,11 @@ def named(scene: Scene) -> str:
 async def play(scene: Scene, client: k.Client) -> None:
     namespace = f"scene-{SCENES.index(scene)}"
     await client.create(k.Namespace(metadata=k.ObjectMeta(name=namespace)))
-    await scene(Hand(client, namespace))
+    try:
+        await scene(Hand(client, namespace))
+    except BaseException as error:
+        error.add_note(f"in {scene.__name__}")
+        raise
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=named)
