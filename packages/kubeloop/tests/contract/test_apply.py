@@ -227,3 +227,9 @@ async def test_of_more_than_ten_updaters_the_oldest_lose_their_names(api: Api) -
     managers = [entry["manager"] for entry in answer.meta["managedFields"]]
     assert len(managers) == 10
     assert "ancient-changes" in managers
+
+
+async def test_an_applied_owner_without_a_uid_is_invalid(api: Api) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
+    refused = await api.apply(part({"owner": "me"}, ownerReferences=[owner]), "one")
+    assert (refused.status, refused.causes) == (422, [("FieldValueRequired", "metadata.ownerReferences[0].uid")])

@@ -83,6 +83,7 @@ async def test_a_delete_whose_precondition_fails_conflicts(api: Api, preconditio
     await api.made(gadget("a"))
     refused = await api.delete("a", {"preconditions": precondition})
     assert (refused.status, refused.body["reason"]) == (409, "Conflict")
+    assert refused.body["details"] == {"name": "a", "group": "contract.kubeloop.dev", "kind": "Gadget"}
     assert (await api.get(api.path(Gadget, "a"))).status == 200
 
 
@@ -192,3 +193,11 @@ async def test_a_namespace_goes_when_it_is_finalized(api: Api) -> None:
 async def test_a_namespace_that_is_not_there_is_not_found(api: Api) -> None:
     refused = await api.call("POST", Gadget.resource.path(namespace="no-such"), gadget("a"))
     assert (refused.status, refused.body["details"]["kind"]) == (404, "namespaces")
+
+
+async def test_a_name_whose_object_is_being_deleted_is_taken_and_it_is_said_why(api: Api) -> None:
+    await api.made(gadget("a", meta=HELD))
+    await api.delete("a")
+    refused = await api.create(gadget("a"))
+    assert (refused.status, refused.body["reason"]) == (409, "AlreadyExists")
+    assert refused.body["message"].startswith("object is being deleted: ")

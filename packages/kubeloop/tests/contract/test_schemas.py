@@ -141,3 +141,65 @@ async def test_labels_and_names_have_their_own_rules(api: Api) -> None:
 async def test_the_stored_object_is_the_answer(api: Api) -> None:
     made = await api.made(gadget("a", spec={"nonsense": 1, "size": None}))
     assert (await api.get(api.path(Gadget, "a"))).body == made.body
+
+
+async def test_what_is_created_with_a_status_of_another_type_is_nobodys(api: Api) -> None:
+    made = await api.made({**gadget("a"), "status": {"count": "many"}})
+    assert "status" not in made.body
+    assert "managedFields" not in made.meta
+
+
+async def test_another_kind_is_invalid_but_to_the_status(api: Api) -> None:
+    made = await api.made(gadget("a"))
+    refused = await api.put({**made.body, "kind": "Seal"})
+    assert (refused.status, refused.causes) == (422, [("FieldValueInvalid", "kind")])
+    answer = await api.put({**made.body, "kind": "Seal", "status": {"count": 1}}, subresource="status")
+    assert (answer.status, answer.body["kind"], answer.body["status"]) == (200, "Gadget", {"count": 1})
+
+
+async def test_an_empty_map_of_a_core_kind_is_forgotten(api: Api) -> None:
+    made = await api.made({**config_map("a"), "binaryData": {}}, ConfigMap)
+    assert not made.body.keys() & {"data", "binaryData"}
+
+
+async def test_the_keys_of_a_config_map_are_names_of_files(api: Api) -> None:
+    refused = await api.create(config_map("a", **{"not/right": "x"}), ConfigMap)
+    assert (refused.status, refused.causes) == (422, [("FieldValueInvalid", "data[not/right]")])
+
+
+async def test_a_patch_of_a_core_kind_that_cannot_be_read_is_invalid(api: Api) -> None:
+    await api.made(config_map("a"), ConfigMap)
+    refused = await api.merge("a", {"data": {"x": 1}}, kind=ConfigMap)
+    assert (refused.status, refused.causes) == (422, [("FieldValueInvalid", "patch")])
+    refused = await api.merge("a", {"unknown": 1}, kind=ConfigMap, fieldValidation="Strict")
+    assert (refused.status, refused.causes) == (422, [("FieldValueInvalid", "patch")])
+
+
+@pytest.mark.parametrize(
+    ("patch", "status", "fields"),
+    [
+        ({"apiVersion": "other.dev/v1"}, 422, ["apiVersion"]),
+        ({"kind": None}, 422, ["patch"]),
+        ({"apiVersion": None}, 500, [""]),
+    ],
+    ids=str,
+)
+async def test_a_patch_leaves_the_type_alone(api: Api, patch: Body, status: int, fields: list[str]) -> None:
+    await api.made(gadget("a"))
+    refused = await api.merge("a", patch)
+    assert (refused.status, [field for _, field in refused.causes]) == (status, fields)
+
+
+@pytest.mark.parametrize("patch", [{"metadata": None}, {"metadata": {"name": None}}], ids=str)
+async def test_a_patch_leaves_the_name_alone(api: Api, patch: Body) -> None:
+    await api.made(gadget("a"))
+    refused = await api.merge("a", patch)
+    assert (refused.status, refused.body["reason"]) == (400, "BadRequest")
+
+
+async def test_a_strategic_merge_patch_may_say_any_type(api: Api) -> None:
+    await api.made(config_map("a"), ConfigMap)
+    content_type = "application/strategic-merge-patch+json"
+    body = {"apiVersion": "other.dev/v1", "kind": "Other", "data": {"x": "1"}}
+    answer = await api.call("PATCH", api.path(ConfigMap, "a"), body, content_type=content_type)
+    assert (answer.status, answer.body["kind"], answer.body["data"]) == (200, "ConfigMap", {"x": "1"})

@@ -4,15 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubeloop.simulator import ApiServer, Storage
-from kubeloop.testing import ControlPlane
-
 from . import shelves
-from .servers import Body, Real, Server, Simulated, Told, assert_same
+from .servers import Body, Server, Told, assert_same
 
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
@@ -67,32 +63,19 @@ class Side:
         return self.told.answer(status, body)
 
 
-@pytest.fixture(scope="module")
-def servers(control_plane: ControlPlane) -> Iterator[tuple[Server, Server]]:
-    real, simulated = Real(control_plane), Simulated(ApiServer(Storage()))
-    for server in (real, simulated):
-        shelves.serve(server)
-    yield real, simulated
-    real.close()
-
-
 @settings(
-    max_examples=400,
+    max_examples=250,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(writes=st.lists(st.one_of(_APPLIES, _APPLIES, _MERGES, _PLAIN), min_size=1, max_size=8))
-def test_both_servers_answer_the_same(servers: tuple[Server, Server], writes: list[Write], count: list[int]) -> None:
-    count[0] += 1
+def test_both_servers_answer_the_same(
+    servers: tuple[Server, Server], numbers: Iterator[int], writes: list[Write]
+) -> None:
+    name = f"s{next(numbers)}"
     sides = [Side(server, Told()) for server in servers]
     for write in writes:
-        real, simulated = (side.write(write, f"s{count[0]}") for side in sides)
+        real, simulated = (side.write(write, name) for side in sides)
         assert_same(real, simulated, writes)
-
-
-@pytest.fixture(scope="module")
-def count() -> list[int]:
-    """Of objects so far: each run has its own."""
-    return [0]

@@ -26,7 +26,7 @@ def check_preconditions(kind: Kind, old: Stored, options: DeleteOptions) -> None
             why = f"the {what} in the precondition ({value}) does not match the {what} in record ({found})."
             text = f"{why} The object might have been {more}"
             # the real server names the kind here, where it names the resource elsewhere
-            raise conflict(kind.plural if kind.custom else kind.kind, meta["name"], text, group=kind.group)
+            raise conflict(kind.kind, meta["name"], text, group=kind.group)
 
 
 def finalizers_of(meta: Body, options: DeleteOptions, default: str | None) -> list[str]:

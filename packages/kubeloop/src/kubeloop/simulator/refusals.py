@@ -45,8 +45,9 @@ class Refusal(Exception):
             "metadata": self.meta,
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            status["reason"] = self.reason
         if self.details is not None:
             status["details"] = self.details
         status["code"] = self.code
@@ -81,9 +82,10 @@ def not_found(resource: str, name: str, *, group: str = "") -> Refusal:
     return Refusal(404, "NotFound", f'{qualified} "{name}" not found', details=_details(name, group, resource))
 
 
-def already_exists(resource: str, name: str, *, group: str = "") -> Refusal:
+def already_exists(resource: str, name: str, *, group: str = "", ending: bool = False) -> Refusal:
+    """`ending`: and it is being deleted."""
     qualified = f"{resource}.{group}" if group else resource
-    text = f'{qualified} "{name}" already exists'
+    text = f'{"object is being deleted: " if ending else ""}{qualified} "{name}" already exists'
     return Refusal(409, "AlreadyExists", text, details=_details(name, group, resource))
 
 

@@ -21,7 +21,7 @@ from kubeloop.simulator.metadata import (
     metadata_update_problems,
 )
 from kubeloop.simulator.options import DeleteOptions, WriteOptions
-from kubeloop.simulator.reading import read_object, refuse_wrong_types
+from kubeloop.simulator.reading import check_name, read_object, read_patched, refuse_other_type
 from kubeloop.simulator.refusals import (
     Body,
     Cause,
@@ -90,8 +90,10 @@ class Registry:
         body = self._new(kind, namespace, body)
         name = body["metadata"]["name"]
         key = _key(namespace, name)
-        if self._storage.get(kind.resource, key) is not None:
-            raise already_exists(kind.plural, name, group=kind.group)
+        there = self._storage.get(kind.resource, key)
+        if there is not None:
+            ending = "deletionTimestamp" in there.body["metadata"]
+            raise already_exists(kind.plural, name, group=kind.group, ending=ending)
         if options.dry_run:
             return Outcome(Stored(body, 0), created=True)
         return Outcome(self._storage.put(kind.resource, key, body), created=True)
@@ -110,16 +112,15 @@ class Registry:
             meta["generation"] = 1
         if kind.has_status:
             body.pop("status", None)
+        refuse_other_type(kind, body)
         body = strategy_of(kind).prepare_create(kind.as_stored(body), self._storage)
         self._validate(kind, body, None)
         return body
 
     def _completed(self, kind: Kind, body: Body, *, keep_nulls: bool = False) -> Body:
         """With defaults."""
-        schema = schema_of(kind)
-        body = schema.defaulted(body, keep_nulls=keep_nulls)
-        if not kind.custom:
-            refuse_wrong_types(kind, schema, body)
+        if kind.custom:
+            body = schema_of(kind).defaulted(body, keep_nulls=keep_nulls)
         return strategy_of(kind).defaulted(body)
 
     def _admit(self, kind: Kind, namespace: str, meta: Body) -> None:
@@ -163,10 +164,7 @@ class Registry:
         """PUT."""
         body = read_object(kind, namespace, body, options, warnings)
         meta = body["metadata"]
-        if not meta.get("name"):
-            raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
-        if meta["name"] != name:
-            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        check_name(meta, name)
         old = self._storage.get(kind.resource, _key(namespace, name))
         if old is None:
             if kind.creates_on_update and not subresource:
@@ -195,10 +193,8 @@ class Registry:
     ) -> Outcome:
         """PATCH, but for apply: `patched` makes the new body of the old one."""
         old = self.get(kind, namespace, name)
-        body = read_object(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings, patched=True)
-        meta = body["metadata"]
-        if meta.setdefault("name", name) != name:
-            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        body = read_patched(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings)
+        check_name(body["metadata"], name)
         return self._update(kind, old, body, subresource, options)
 
     def apply(
@@ -230,8 +226,7 @@ class Registry:
         if old is None and meta.get("uid"):
             why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise conflict(kind.plural, name, why, group=kind.group)
-        if meta.setdefault("name", name) != name:
-            raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
+        check_name(meta, name)
         body = self._completed(kind, body, keep_nulls=kind.custom)
         if old is not None:
             return self._update(kind, old, body, subresource, options, by_apply=True, changed=changed)
@@ -254,11 +249,11 @@ class Registry:
         if sent_version not in (None, "", before["metadata"]["resourceVersion"]):
             raise conflict(kind.plural, name, _MODIFIED, group=kind.group)
         strategy = strategy_of(kind)
-        body = _isolated(kind, body, before, subresource)
         if not by_apply:
             body = self._completed(kind, body)
             body = updated(before, body, topology_of(kind), _writer(kind, options, subresource))
-        body = strategy.prepare_update(body, before, subresource)
+        body = strategy.prepare_update(_isolated(kind, body, before, subresource), before, subresource)
+        refuse_other_type(kind, body)
         if kind.generation and strategy.generation_grows(body, before):
             body["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         self._validate(kind, body, before)

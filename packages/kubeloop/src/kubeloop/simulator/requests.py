@@ -56,7 +56,9 @@ def patcher(request: Request, kind: Kind, patch: Any) -> Callable[[Body], Body]:
         case "application/merge-patch+json":
             return lambda body: merge_patched(body, patch)
         case _:
-            return lambda body: strategic_merge_patched(body, patch, topology_of(kind))
+            # which type it says is not asked of this one
+            typed = {name: value for name, value in mapping(patch).items() if name not in ("apiVersion", "kind")}
+            return lambda body: strategic_merge_patched(body, typed, topology_of(kind))
 
 
 def mapping(body: Any) -> Body:

@@ -49,6 +49,10 @@ class StructuralSchema:
         body = body if keep_nulls else contents.without_nulls(self._root, body)
         return self._body(contents.defaulted(self._root, body))
 
+    def without_empties(self, body: Body) -> Body:
+        """Without empty lists and free maps, as what the real server reads into its own types loses them."""
+        return self._body(contents.without_empties(self._root, body))
+
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         """All that is wrong, at once. `old` is what an update replaces: values that it leaves alone are not asked."""
         found = validated(self._root, body, ABSENT if old is None else old)

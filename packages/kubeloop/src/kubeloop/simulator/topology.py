@@ -44,6 +44,7 @@ _OWNERS = Topology(
     "list",
     list_type="map",
     list_keys=("uid",),
+    key_defaults={"uid": ""},
     each=Topology(
         "map",
         atomic=True,

@@ -13,6 +13,10 @@ def problems(body: Body, topology: Topology) -> list[str]:
     return _problems(body, topology, "")
 
 
+def fits(value: Any, topology: Topology) -> bool:
+    return not _problems(value, topology, "")
+
+
 def _problems(value: Any, topology: Topology, path: str) -> list[str]:
     misfit = _misfit(value, topology)
     if misfit:

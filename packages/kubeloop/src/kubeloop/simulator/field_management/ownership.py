@@ -1,10 +1,11 @@
 """What a write makes of the ownership of fields, and what an apply makes of the object."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from kubeloop.simulator.field_management.comparing import compare, fields_of
-from kubeloop.simulator.field_management.declared import problems
+from kubeloop.simulator.field_management.declared import fits, problems
 from kubeloop.simulator.field_management.entries import (
     Managed,
     Manager,
@@ -75,10 +76,11 @@ def updated(old: Body | None, new: Body, topology: Topology, by: Writer, *, empt
     managed = _managed_of_update(before, new, topology, by)
     if old is not None and not managed:
         return _with_managed(new, managed)
-    try:
-        return _with_managed(new, _updated(before, new, topology, by, managed))
-    except MalformedItem:  # which validation refuses
-        return _with_entries(new, before.get("metadata", {}).get("managedFields"))
+    if all(fits(new[name], topology.of(name)) for name in by.reset if name in new and name != "metadata"):
+        with suppress(MalformedItem):
+            return _with_managed(new, _updated(before, new, topology, by, managed))
+    # the real server then gives up on ownership; what is not reset is validated later, so that is refused anyway
+    return _with_entries(new, before.get("metadata", {}).get("managedFields"))
 
 
 def _managed_of_update(old: Body, new: Body, topology: Topology, by: Writer) -> Managed:
@@ -199,6 +201,7 @@ def _refuse_what_does_not_fit(patch: Body, topology: Topology) -> None:
     if found:
         what = found[0] if len(found) == 1 else "\n  ".join(("errors:", *found))
         meta, version = patch.get("metadata", {}), patch["apiVersion"]
+        version = version if "/" in version else f"/{version}"
         whose = f"{meta.get('namespace', '')}/{meta.get('name', '')}; {version}, Kind={patch['kind']}"
         raise Refusal(500, "", f"failed to create typed patch object ({whose}): {what}")
 

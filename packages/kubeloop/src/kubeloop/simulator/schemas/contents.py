@@ -78,6 +78,24 @@ def without_nulls(node: Node | None, value: Any) -> Any:
     return value
 
 
+def without_empties(node: Node | None, value: Any) -> Any:
+    """Without the fields that are an empty list, or an empty map of a schema that names no fields."""
+    if node is None:
+        return value
+    if isinstance(value, dict):
+        found = {}
+        for name, one in value.items():
+            child = node.child(name)
+            if one == [] or (one == {} and child is not None and child.open and name in node.properties):
+                continue
+            found[name] = without_empties(child, one) if isinstance(one, dict | list) else one
+        return value if len(found) == len(value) and all(value[name] is found[name] for name in found) else found
+    if isinstance(value, list) and node.items is not None:
+        items = [without_empties(node.items, one) for one in value]
+        return value if all(new is one for new, one in zip(items, value, strict=True)) else items
+    return value
+
+
 def defaulted(node: Node | None, value: Any) -> Any:
     """With the defaults of fields that are absent, or null where that may not be; also within the defaults."""
     if node is None:

@@ -1,11 +1,13 @@
 """Kinds that are data for others: config maps, secrets, policies, rights."""
 
 import base64
+import re
 
 from kubeloop.simulator.refusals import Body, Cause
 from kubeloop.simulator.storage import Storage
-from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable
+from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable, invalid
 
+_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _RBAC = "rbac.authorization.k8s.io"
 
 _EVENT_ALWAYS: Body = {
@@ -28,6 +30,17 @@ _OF_CORE: Body = {
 
 class ConfigMaps(Strategy):
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
+        causes = [
+            invalid(
+                f"{name}[{key}]", key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+            )
+            for name in ("data", "binaryData")
+            for key in body.get(name, {})
+            if not _KEY.fullmatch(key) or len(key) > 253 or key.startswith("..") or key == "."
+        ]
+        return causes + self._immutable(body, old)
+
+    def _immutable(self, body: Body, old: Body | None) -> list[Cause]:
         if old is None or not old.get("immutable"):
             return []
         changed = [name for name in ("data", "binaryData") if body.get(name) != old.get(name)]
