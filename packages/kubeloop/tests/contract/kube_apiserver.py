@@ -1,5 +1,6 @@
 """The real kube-apiserver, as the suite sees it."""
 
+import io
 import ssl
 
 import aiohttp
@@ -27,7 +28,7 @@ class KubeApiserver:
                 request.method,
                 config.server + request.path,
                 params=request.query,
-                data=request.body or None,
+                data=io.BytesIO(request.body) if request.body else None,
                 ssl=ssl.create_default_context(cafile=config.ca_file),
             ) as answer,
         ):

@@ -1,6 +1,7 @@
 """The simulated API server over HTTP, as the suite sees it: in a thread, with a loop that outlives those of tests."""
 
 import asyncio
+import io
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -37,7 +38,7 @@ class SimulatorOverHttp:
                 request.method,
                 self._simulator.url + request.path,
                 params=request.query,
-                data=request.body or None,
+                data=io.BytesIO(request.body) if request.body else None,
             ) as answer,
         ):
             return Response(answer.status, await answer.read(), answer.headers)

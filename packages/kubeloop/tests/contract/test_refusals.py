@@ -126,6 +126,14 @@ async def test_a_json_patch_that_is_none_is_a_bad_request(api: Api) -> None:
     check(refused, 400, "BadRequest")
 
 
+async def test_a_config_map_holds_a_mebibyte_at_most(api: Api) -> None:
+    limit = 1024 * 1024
+    refused = await api.create(config_map("a", x="y" * (limit + 1)), ConfigMap)
+    check(refused, 422, "Invalid")
+    assert refused.causes == [("FieldValueTooLong", "[]")]
+    await api.made(config_map("a", x="y" * limit), ConfigMap)
+
+
 async def test_a_dry_run_answers_as_if_and_leaves_nothing(api: Api) -> None:
     made = await api.create(gadget("a"), dryRun="All")
     assert (made.status, made.body["spec"]["size"]) == (201, 10)

@@ -3,6 +3,7 @@
 import base64
 import re
 
+from kubeloop.simulator.causes import too_long
 from kubeloop.simulator.refusals import Body, Cause
 from kubeloop.simulator.storage import Storage
 from kubeloop.simulator.strategies.base import Strategy, forbidden, immutable, invalid
@@ -28,7 +29,12 @@ _OF_CORE: Body = {
 }
 
 
+_MOST_BYTES = 1024 * 1024
+
+
 class ConfigMaps(Strategy):
+    size_field = "[]"  # where the real server says that there is too much
+
     def problems(self, body: Body, old: Body | None) -> list[Cause]:
         causes = [
             invalid(
@@ -38,7 +44,13 @@ class ConfigMaps(Strategy):
             for key in body.get(name, {})
             if not _KEY.fullmatch(key) or len(key) > 253 or key.startswith("..") or key == "."
         ]
+        if self._size_bytes(body) > _MOST_BYTES:
+            causes.append(too_long(self.size_field, _MOST_BYTES))
         return causes + self._immutable(body, old)
+
+    def _size_bytes(self, body: Body) -> int:
+        texts = sum(len(text.encode()) for text in body.get("data", {}).values())
+        return texts + sum(map(_decoded_bytes, body.get("binaryData", {}).values()))
 
     def _immutable(self, body: Body, old: Body | None) -> list[Cause]:
         if old is None or not old.get("immutable"):
@@ -49,7 +61,17 @@ class ConfigMaps(Strategy):
         return [forbidden(name, "field is immutable when `immutable` is set") for name in changed]
 
 
+def _decoded_bytes(text: str) -> int:
+    """Of what is in base64."""
+    return len(text) * 3 // 4 - text[-2:].count("=")
+
+
 class Secrets(ConfigMaps):
+    size_field = "data"
+
+    def _size_bytes(self, body: Body) -> int:
+        return sum(map(_decoded_bytes, body.get("data", {}).values()))
+
     def defaulted(self, body: Body) -> Body:
         """What was given as text becomes data."""
         if "stringData" not in body:
