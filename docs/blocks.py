@@ -117,7 +117,7 @@ def _python(example: Example) -> None:
 def _program(example: Example, page: Page) -> None:
     file = Path(page.folder.name) / "program.py"
     file.write_text(example.parsed)
-    command = [sys.executable, "-m", "kubeloop.simulator", "--run", file]
+    command = [sys.executable, "-m", "kubeloop.simulator", "--run", str(file)]
     with subprocess.Popen(command, env=_environment(page), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         watchdog = threading.Timer(DEADLINE_S, process.kill)

@@ -29,9 +29,9 @@ def sections(page: str) -> list[tuple[str, str]]:
 
 
 @lru_cache
-def names_in(file: Path) -> set[str]:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, functions)}
+def names_in(file: Path, *, classes: bool = False) -> set[str]:
+    wanted = ast.ClassDef if classes else ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, wanted)}
 
 
 @pytest.mark.parametrize("page", sorted(page.name for page in GUIDE.glob("*.md")))
@@ -64,6 +64,12 @@ def documented_of(package: str) -> list[str]:
         rf"^\.\. auto(?:class|exception|function|data):: {package}(\w+)$", pages, re.MULTILINE
     )
     return sorted(names)
+
+
+def test_every_planted_bug_has_its_gotcha() -> None:
+    planted = names_in(TESTS / "simulation/planted.py", classes=True)
+    named = set(re.findall(r"^\| (`.*`) \|", (GUIDE / "testing.md").read_text(), re.MULTILINE))
+    assert {name for names in named for name in re.findall(r"`(\w+)`", names)} == planted
 
 
 def test_the_reference_has_everything_that_is_exported_once() -> None:
