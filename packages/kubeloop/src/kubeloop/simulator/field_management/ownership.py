@@ -76,7 +76,8 @@ def updated(old: Body | None, new: Body, topology: Topology, by: Writer, *, empt
     managed = _managed_of_update(before, new, topology, by)
     if old is not None and not managed:
         return _with_managed(new, managed)
-    if all(fits(new[name], topology.of(name)) for name in by.reset if name in new and name != "metadata"):
+    reset = [name for name in by.reset if name in new and name != "metadata" and new[name] != before.get(name)]
+    if all(fits(new[name], topology.of(name)) for name in reset):
         with suppress(MalformedItem):
             return _with_managed(new, _updated(before, new, topology, by, managed))
     # the real server then gives up on ownership; what is not reset is validated later, so that is refused anyway
