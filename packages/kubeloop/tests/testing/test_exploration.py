@@ -133,3 +133,12 @@ def test_a_scenario_that_no_module_holds_is_refused_as_workers_could_not_find_it
 def test_a_worker_that_cannot_import_says_why() -> None:
     with Workers(1) as workers, pytest.raises(WorkerFailed, match="No module named 'nowhere_at_all'"):
         workers.run("nowhere_at_all:x", Plan(seed=1))
+
+
+def test_a_file_is_taken_from_its_own_package_where_another_one_has_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "__init__.py").touch()
+    command = [sys.executable, "-m", "kubeloop.testing.simulate", f"{counters.__file__}:right", "--runs", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "right: 2 effects, 4 runs killed at one; 1 by chance" in done.stdout

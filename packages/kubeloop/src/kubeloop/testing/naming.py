@@ -78,8 +78,8 @@ def load_module(where: str) -> ModuleType:
     while (folder / "__init__.py").exists():
         parts.insert(0, folder.name)
         folder = folder.parent
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+    if sys.path[:1] != [str(folder)]:
+        sys.path.insert(0, str(folder))  # first: packages called `tests` are many
     return importlib.import_module(".".join(parts))
 
 
