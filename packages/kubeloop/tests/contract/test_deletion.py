@@ -201,3 +201,15 @@ async def test_a_name_whose_object_is_being_deleted_is_taken_and_it_is_said_why(
     refused = await api.create(gadget("a"))
     assert (refused.status, refused.body["reason"]) == (409, "AlreadyExists")
     assert refused.body["message"].startswith("object is being deleted: ")
+
+
+@pytest.mark.parametrize(
+    "meta", [{"deletionTimestamp": "2026-01-01T00:00:00Z"}, {"deletionGracePeriodSeconds": 5}], ids=str
+)
+@pytest.mark.parametrize("kind", [Gadget, ConfigMap])
+async def test_nobody_but_a_delete_says_that_an_object_is_being_deleted(
+    api: Api, kind: type[Gadget | ConfigMap], meta: Body
+) -> None:
+    await api.made(gadget("a") if kind is Gadget else config_map("a"), kind)
+    refused = await api.merge("a", {"metadata": meta}, kind=kind)
+    assert (refused.status, refused.causes) == (422, [("FieldValueInvalid", f"metadata.{name}") for name in meta])

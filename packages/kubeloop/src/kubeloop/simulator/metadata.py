@@ -101,6 +101,11 @@ def metadata_update_problems(meta: Body, old: Body) -> list[Cause]:
     for name in ("uid", "name", "namespace"):
         if meta.get(name) != old.get(name):
             causes.append(_invalid(meta.get(name, ""), "field is immutable", f"metadata.{name}"))
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        if name in meta and name not in old:
+            value = f'"{meta[name]}"' if isinstance(meta[name], str) else meta[name]
+            text = f"Invalid value: {value}: field is immutable"
+            causes.append(Cause("FieldValueInvalid", text, f"metadata.{name}"))
     return causes
 
 

@@ -315,7 +315,7 @@ def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
     for name in SYSTEM_FIELDS[1:]:
         if name in old:
             meta[name] = old[name]
-        else:
+        elif not name.startswith("deletion"):  # validation refuses those
             meta.pop(name, None)
     meta.setdefault("uid", old["uid"])
     meta["resourceVersion"] = old["resourceVersion"]
