@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import kubeloop as k
 from benchmarks.kubeloop import traffic
@@ -34,13 +35,13 @@ class Lines:
         ]
         self.more = asyncio.Event()
 
-    def transport(self, **_: object) -> "Lines":
+    def transport(self, **_: Any) -> Any:
         return self
 
     async def close(self) -> None: ...
 
     @asynccontextmanager
-    async def stream(self, request: k.Request, **_: float) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, request: k.Request, **_: Any) -> AsyncIterator[AsyncIterator[bytes]]:
         yield self._lines()
 
     async def _lines(self) -> AsyncIterator[bytes]:
