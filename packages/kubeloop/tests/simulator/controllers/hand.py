@@ -39,7 +39,8 @@ class Hand:
 
     async def pod(self, name: str, *, finalizers: tuple[str, ...] = ()) -> Pod:
         meta = k.ObjectMeta(name=name, namespace=self.namespace, finalizers=finalizers)
-        body: dict[str, Any] = {"spec": {"containers": [{"name": "main", "image": "none"}]}}
+        spec = {"containers": [{"name": "main", "image": "none"}], "terminationGracePeriodSeconds": 1}
+        body: dict[str, Any] = {"spec": spec}  # by the grace of pods it is that kube-controller-manager looks again
         return await self.client.patch(
             Pod, name, k.ApplyPatch({"metadata": {"finalizers": list(finalizers)}, **body}), namespace=meta.namespace
         )
