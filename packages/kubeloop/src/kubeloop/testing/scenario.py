@@ -17,7 +17,6 @@ are made in processes of their own.
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kubeloop.model.base import KubeObject
@@ -34,10 +33,9 @@ class Scenario:
     """`controller` is the shipped main, which opens a runtime on the cluster it is given (a `Process` is one); it runs
     in `replicas`, each started again whenever it has ended.
 
-    The server serves `kinds`, and holds `objects` and those of the `manifests`, YAML files, from the start. The `steps`
-    come one after the other, with pauses of 0 to `pause_s` seconds; to shrink a failure some are left out, so a step
-    should not need another one where that can be helped. After them no fault happens any more, and all must come to
-    rest.
+    The server serves `kinds` and holds `objects` from the start. The `steps` come one after the other, with pauses of
+    0 to `pause_s` seconds; to shrink a failure some are left out, so a step should not need another one where that can
+    be helped. After them no fault happens any more, and all must come to rest.
 
     Invariants assert. `always` is checked after every write to the cluster, and to a back end; `finally_` when all is
     quiet: it must hold at last, and within `settle_s`.
@@ -51,7 +49,6 @@ class Scenario:
     steps: tuple[Step, ...]
     kinds: tuple[type[KubeObject], ...] = ()
     objects: tuple[KubeObject, ...] = ()
-    manifests: tuple[Path, ...] = ()
     replicas: int = 1
     cluster: tuple[Name, ...] = CLEANING
     always: tuple[Invariant, ...] = ()
