@@ -18,8 +18,9 @@ LOST = Fault(FaultKind.REQUEST_LOST)
 class Runs:
     """Runs plans by a rule; by chance forty faults strike."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, cpu_s: float) -> None:
         self.rule = rule
+        self.cpu_s = cpu_s
         self.count = 0
 
     def __call__(self, plan: Plan) -> Outcome:
@@ -27,11 +28,11 @@ class Runs:
         faults = dict.fromkeys(range(1, 41), LOST) if plan.chance else plan.faults
         invariant = self.rule(frozenset(faults), frozenset(range(STEPS)) - plan.without)
         failure = Failure(invariant=invariant, message="", at_s=0) if invariant else None
-        return Outcome(plan=plan, effects=9, faults=faults, digest="", virtual_s=1, cpu_s=0.01, failure=failure)
+        return Outcome(plan=plan, effects=9, faults=faults, digest="", virtual_s=1, cpu_s=self.cpu_s, failure=failure)
 
 
-def shrunk(rule: Rule, *, runs: int = 200) -> tuple[Outcome, int]:
-    run = Runs(rule)
+def shrunk(rule: Rule, *, runs: int = 200, cpu_s: float = 0.01) -> tuple[Outcome, int]:
+    run = Runs(rule, cpu_s)
     failed = run(Plan(seed=1, chance=True))
     found = shrink(failed, STEPS, run, runs=runs)
     return found, run.count - 1
@@ -55,6 +56,12 @@ def test_a_failure_that_takes_no_fault_is_left_without_any() -> None:
     found, runs = shrunk(lambda _, __: "broken")
     assert found.plan.faults == {}
     assert runs < 10
+
+
+def test_it_ends_early_where_each_run_takes_long() -> None:
+    found, runs = shrunk(lambda faults, _: "broken" if {7, 31} <= faults else "", cpu_s=10.0)
+    assert runs == 3
+    assert found.failure is not None
 
 
 def test_it_ends_after_the_runs_that_it_may_make() -> None:

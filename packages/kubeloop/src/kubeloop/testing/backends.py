@@ -37,7 +37,7 @@ async def backend_call(process: Process, what: str, action: Callable[[], T], *, 
     async with process.effect(what, changes=changes) as fault:
         kind = fault.kind if fault is not None else None
         if kind is FaultKind.LATE_EFFECT and fault is not None:
-            world.network.after(fault.seconds, lambda: _late(process, what, action))
+            world.network.lasts(fault.seconds, lambda: _late(process, what, action))
         elif kind not in _WITHOUT_EFFECT:
             try:
                 outcome.append(action())

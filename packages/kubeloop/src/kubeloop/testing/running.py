@@ -22,8 +22,9 @@ from kubeloop.logs import KeyValueFormatter, ReconcileFields
 from kubeloop.simulator.controllers.cluster import run_controllers
 from kubeloop.testing.explaining import explain
 from kubeloop.testing.faults import Call, Fault, ScriptedFaults, SeededFaults
+from kubeloop.testing.incarnation import Process
 from kubeloop.testing.plans import Failure, Outcome, Plan
-from kubeloop.testing.scenario import Invariant, Scenario
+from kubeloop.testing.scenario import Invariant, Scenario, name_of
 from kubeloop.testing.trace import Line, Trace
 from kubeloop.testing.virtual_time import START_S, owner
 from kubeloop.testing.world import SimulationFailed, World, simulate
@@ -45,6 +46,10 @@ class Broken(AssertionError):
         self.invariant = invariant
 
 
+class EndedByItself(AssertionError):
+    """A controller has returned: what follows would be run without one."""
+
+
 class Spins(BaseException):
     """A run is not done after much more CPU time than any should take. Not an Exception, which code would catch."""
 
@@ -60,9 +65,9 @@ def run_plan(scenario: Scenario, plan: Plan, *, traced: bool = False, logs: bool
         with _cpu_limit(CPU_LIMIT_S), _logs_to(run if logs else None):
             simulate(run.main, seed=plan.seed, faults=run.faults)
     except SimulationFailed as error:
-        failure = _failure(error.__cause__ or error, run.ended_s)
+        failure = _failure(error.__cause__ or error, run.told_s)
     except Spins as error:
-        failure = _failure(error, run.ended_s)
+        failure = _failure(error, run.told_s)
     lines = [str(line) for line in run.trace]
     return Outcome(
         plan=plan,
@@ -90,6 +95,11 @@ class _Run:
         self.trace = Trace()
         self.decisions: dict[int, Fault] = {}
 
+    @property
+    def told_s(self) -> float:
+        """When the last thing happened that is in the trace."""
+        return self.trace.lines[-1].at_s if self.trace.lines else 0.0
+
     async def main(self, world: World) -> None:
         """The whole scenario."""
         scenario, self.trace, self.decisions = self._scenario, world.trace, world.gate.decisions
@@ -98,16 +108,21 @@ class _Run:
         await _prepare(world, scenario)
         world.checks += [lambda: self._happened(world), *(_checking(world, each) for each in scenario.always)]
         for number in range(scenario.replicas):
-            world.start(scenario.name if scenario.replicas == 1 else f"{scenario.name}-{number}", scenario.controller)
+            world.start(scenario.name if scenario.replicas == 1 else f"{scenario.name}-{number}", self._controller)
         for number, step in enumerate(scenario.steps):
             if number not in self._plan.without:
                 await asyncio.sleep(world.random.uniform(0, scenario.pause_s))
-                world.note(None, f"step {number + 1}: {step.__name__}")
+                world.note(None, f"step {number + 1}: {name_of(step)}")
                 await step(world)
         await asyncio.sleep(scenario.pause_s)  # what follows from the last step meets faults too
         self.faults.end(world.now)
         await self._come_to_rest(world)
         self.ended_s = world.now
+
+    async def _controller(self, process: Process) -> None:
+        await self._scenario.controller(process)
+        if not process.stopping:
+            raise EndedByItself("the scenario's controller has returned; it is to run until it is stopped")
 
     def _happened(self, world: World) -> None:
         """Counts effects until all is quiet: those after it only renew a lease."""
@@ -171,9 +186,13 @@ def _checking(world: World, invariant: Invariant) -> Callable[[], None]:
 
 def _broken(world: World, invariant: Invariant) -> Broken | None:
     try:
-        invariant(world)
+        returned: object = invariant(world)  # type: ignore[func-returns-value]
     except Exception as error:  # noqa: BLE001 - whatever it is, the invariant does not hold
-        return Broken(invariant.__name__, explain(error))
+        return Broken(name_of(invariant), explain(error))
+    if returned is not None:
+        return Broken(
+            name_of(invariant), f"an invariant asserts and returns nothing; this one has returned {returned!r}"
+        )
     return None
 
 

@@ -14,6 +14,7 @@ Only data: `running` runs it, `exploration` decides which runs are made. It must
 are made in processes of their own.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -31,14 +32,15 @@ Invariant = Callable[[World], None]
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """`controller` is the shipped main, which opens a runtime on the cluster it is given (a `Process` is one); it runs
-    in `replicas`, each started again whenever it has ended.
+    in `replicas`. One that is killed, or fails as processes may, is started again; if one returns by itself the run has
+    failed.
 
     The server serves `kinds` and holds `objects` from the start. The `steps` come one after the other, with pauses of
     0 to `pause_s` seconds; to shrink a failure some are left out, so a step should not need another one where that can
     be helped. After them no fault happens any more, and all must come to rest.
 
-    Invariants assert. `always` is checked after every write to the cluster, and to a back end; `finally_` when all is
-    quiet: it must hold at last, and within `settle_s`.
+    Invariants assert, and return nothing. `always` is checked after every write to the cluster, and to a back end;
+    `finally_` when all is quiet: it must hold at last, and within `settle_s`.
 
     `cluster` are the cluster's own controllers: by default those that clean up; `EVERYTHING` also runs pods.
     `backend` makes what else there is, a cloud for example; it is `world.backend`.
@@ -62,3 +64,16 @@ class Scenario:
         if not self.module:
             caller = sys._getframe(2)  # whoever calls the constructor, which is generated
             object.__setattr__(self, "module", caller.f_globals.get("__name__", ""))
+        for name in ("steps", "always", "finally_", "kinds", "objects"):
+            if not isinstance(given := getattr(self, name), list | tuple):
+                raise TypeError(f"scenario {self.name!r}: `{name}` is a tuple, not {given!r}: a comma is missing?")
+        for invariant in (*self.always, *self.finally_):
+            if inspect.iscoroutinefunction(invariant):
+                raise TypeError(f"scenario {self.name!r}: the invariant {name_of(invariant)} must not be `async`")
+
+
+def name_of(function: Callable[..., object]) -> str:
+    """How a step or an invariant is called; of a `partial`, what is behind it."""
+    while (behind := getattr(function, "func", None)) is not None:
+        function = behind
+    return getattr(function, "__name__", None) or type(function).__name__

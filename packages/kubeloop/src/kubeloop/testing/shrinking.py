@@ -16,10 +16,12 @@ from kubeloop.testing.plans import Outcome, Plan
 T = TypeVar("T", bound=Hashable)
 
 RUNS = 120
+CPU_S = 30.0
+"""Of all these runs: those of a controller that never rests are long."""
 
 
 class _Spent(Exception):
-    """As many runs were made as may be."""
+    """As many runs were made as may be, or as much time was spent."""
 
 
 def shrink(failed: Outcome, steps: int, run: Callable[[Plan], Outcome], *, runs: int = RUNS) -> Outcome:
@@ -45,6 +47,7 @@ class _Search:
         self._invariant = failed.failure.invariant
         self._run = run
         self._left = runs
+        self._cpu_left_s = CPU_S
         self.best = failed
 
     def scripted(self, failed: Outcome) -> None:
@@ -101,7 +104,9 @@ class _Search:
         return True
 
     def _outcome(self, plan: Plan) -> Outcome:
-        if self._left <= 0:
+        if self._left <= 0 or self._cpu_left_s <= 0:
             raise _Spent
+        outcome = self._run(plan)
         self._left -= 1
-        return self._run(plan)
+        self._cpu_left_s -= outcome.cpu_s
+        return outcome

@@ -9,6 +9,7 @@ One run is made in this very process, so a debugger works; it starts itself anew
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ from kubeloop.testing.exploration import Exploration, explore, new_seed
 from kubeloop.testing.failures import NotDeterministic, ScenarioFailed
 from kubeloop.testing.naming import UnknownScenario, load_scenario, load_scenarios
 from kubeloop.testing.plans import Plan
-from kubeloop.testing.workers import HASH_SEED, Workers
+from kubeloop.testing.workers import HASH_SEED, WorkerFailed, Workers
 
 TOLD_EVERY_S = 10.0
 
@@ -42,7 +43,7 @@ def main() -> int:
         if arguments.seed is not None:
             return replay(arguments.targets[0], Plan(seed=arguments.seed, chance=True), logs=arguments.logs)
         return run_many(arguments.targets, arguments.runs, arguments.seconds, arguments.first_seed)
-    except UnknownScenario as error:
+    except (UnknownScenario, WorkerFailed) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -104,4 +105,7 @@ class _Progress:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -6,6 +6,7 @@ name, so it needs nothing of the process that asks but its import path. What the
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -50,6 +51,10 @@ class _Worker:
             env=environment,
         )
 
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
     def run(self, order: _Order) -> Outcome:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
@@ -61,7 +66,7 @@ class _Worker:
             raise WorkerFailed("a worker has died") from error
         line = stdout.readline()
         if not line:
-            raise WorkerFailed(f"a worker died (status {self._process.wait()}) in {order.target} with {order.plan}")
+            raise WorkerFailed(f"a worker died ({_told(self._process.wait())}) in {order.target} with {order.plan}")
         answer = msgspec.json.decode(line, type=_Answer)
         if answer.outcome is None:
             raise WorkerFailed(answer.error)
@@ -74,6 +79,13 @@ class _Worker:
         self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
+
+
+def _told(status: int) -> str:
+    if status >= 0:
+        return f"status {status}"
+    told = signal.Signals(-status).name
+    return f"{told}: out of memory, perhaps" if -status == signal.SIGKILL else told
 
 
 class Workers:
@@ -104,6 +116,9 @@ class Workers:
         """Runs the plans and gives what came of them as they end, in any order; plans are taken when a worker is free,
         and no more once the caller stops asking. Raises `WorkerFailed`.
         """
+        for dead in [worker for worker in self._workers if not worker.alive]:
+            self._workers.remove(dead)
+            dead.close()
         while len(self._workers) < self._count:
             self._workers.append(_Worker())
         feed = _Feed(plans)
@@ -171,6 +186,7 @@ def serve(asked: IO[bytes], answers: IO[bytes]) -> None:
 
 def main() -> None:
     """Answers go to what was stdout; what others print goes to stderr."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # of a ^C whoever asks tells
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         serve(sys.stdin.buffer, answers)

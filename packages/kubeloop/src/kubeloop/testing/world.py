@@ -122,6 +122,8 @@ class World:
         That is: no write took effect (but for leases and Events), no process started or ended, no call is under way, no
         fault goes on. Raises `StillChanging` after `within_s`.
         """
+        if self.faults.until_s == float("inf"):
+            raise RuntimeError("it is never quiet in a step of a scenario: faults strike until after the last one")
         began = self.now
         while True:
             calm_at = max(self._changed_at + for_s, self.faults.until_s + START_S)
