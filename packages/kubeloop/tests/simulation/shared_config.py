@@ -1,5 +1,5 @@
-"""The scenario of examples/shared_config.py, as it is: two replicas, labels that come and go, a name that comes
-back.
+"""The scenario of examples/shared_config.py, as it is: two replicas, labels and a namespace that come and go, a
+name that comes back.
 """
 
 import contextlib
@@ -43,6 +43,11 @@ async def join(world: World) -> None:
     await world.client.create(k.Namespace(metadata=k.ObjectMeta(name="three", labels=TEAM)))
 
 
+async def close(world: World) -> None:
+    """A namespace goes, with its copy: in it nothing can be made any more."""
+    await world.client.delete(k.Namespace, "one")
+
+
 async def share_anew(world: World) -> None:
     """Deleted, and made again at once under its name."""
     await world.client.delete(SharedConfig, "motd")
@@ -71,7 +76,7 @@ def copies_are_right(world: World) -> None:
 SHARED_CONFIG = Scenario(
     name="shared-config",
     controller=example.run,
-    steps=(make_namespaces, share, change, meddle, leave, join, share_anew),
+    steps=(make_namespaces, share, change, meddle, leave, join, close, share_anew),
     kinds=(SharedConfig,),
     replicas=2,
     always=(others_are_left_alone,),

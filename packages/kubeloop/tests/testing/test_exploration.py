@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,16 @@ def test_a_file_is_taken_from_its_own_package_where_another_one_has_the_same_nam
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "right: 2 effects, 4 runs killed at one; 1 by chance" in done.stdout
+
+
+def test_manifests_are_there_from_the_start_and_one_that_is_not_right_is_told(tmp_path: Path) -> None:
+    manifest = tmp_path / "counters.yaml"
+    head = "apiVersion: tests.kubeloop.dev/v1\nkind: Counter\nmetadata: {name: one, namespace: default}\n"
+    manifest.write_text(head + "spec: {wanted: 3}\n")
+    scenario = replace(counters.RIGHT, manifests=(manifest,), steps=(counters.change,))
+    assert run_plan(scenario, Plan(seed=1)).failure is None
+    manifest.write_text(head + "spec: {wanted: many}\n")
+    failure = run_plan(scenario, Plan(seed=1)).failure
+    assert failure is not None
+    assert "Counter one" in failure.message
+    assert "spec.wanted" in failure.message

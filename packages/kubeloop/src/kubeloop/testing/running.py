@@ -20,6 +20,7 @@ from kubeloop.client.definitions import ensure_definitions
 from kubeloop.client.transport import Cluster
 from kubeloop.logs import KeyValueFormatter, ReconcileFields
 from kubeloop.simulator.controllers.cluster import run_controllers
+from kubeloop.simulator.manifests import apply_manifests
 from kubeloop.testing.explaining import explain
 from kubeloop.testing.faults import Call, Fault, ScriptedFaults, SeededFaults
 from kubeloop.testing.incarnation import Process
@@ -148,6 +149,8 @@ async def _prepare(world: World, scenario: Scenario) -> None:
         await ensure_definitions(world.client, scenario.kinds)
     for obj in scenario.objects:
         await world.client.create(obj)
+    for path in scenario.manifests:
+        apply_manifests(world.servers[0], path)
     if scenario.cluster:
         world.start("cluster", lambda cluster: _run_cluster(cluster, world, scenario), reliable=True)
 

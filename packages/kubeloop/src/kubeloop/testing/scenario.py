@@ -18,6 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kubeloop.model.base import KubeObject
@@ -35,9 +36,10 @@ class Scenario:
     in `replicas`. One that is killed, or fails as processes may, is started again; if one returns by itself the run has
     failed.
 
-    The server serves `kinds` and holds `objects` from the start. The `steps` come one after the other, with pauses of
-    0 to `pause_s` seconds; to shrink a failure some are left out, so a step should not need another one where that can
-    be helped. After them no fault happens any more, and all must come to rest.
+    The server serves `kinds`, and holds `objects` and those of the `manifests`, YAML files, from the start. The `steps`
+    come one after the other, with pauses of 0 to `pause_s` seconds; to shrink a failure some are left out, so a step
+    should not need another one where that can be helped. After them no fault happens any more, and all must come to
+    rest.
 
     Invariants assert, and return nothing. `always` is checked after every write to the cluster, and to a back end;
     `finally_` when all is quiet: it must hold at last, and within `settle_s`.
@@ -51,6 +53,7 @@ class Scenario:
     steps: tuple[Step, ...]
     kinds: tuple[type[KubeObject], ...] = ()
     objects: tuple[KubeObject, ...] = ()
+    manifests: tuple[Path, ...] = ()
     replicas: int = 1
     cluster: tuple[Name, ...] = CLEANING
     always: tuple[Invariant, ...] = ()
