@@ -18,7 +18,7 @@ LOST = Fault(FaultKind.REQUEST_LOST)
 class Runs:
     """Runs plans by a rule; by chance forty faults strike."""
 
-    def __init__(self, rule: Rule, cpu_s: float) -> None:
+    def __init__(self, rule: Rule, cpu_s: float = 0.01) -> None:
         self.rule = rule
         self.cpu_s = cpu_s
         self.count = 0
