@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import tomllib
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -187,6 +188,15 @@ def _are_files(arguments: list[str]) -> None:
         assert not file.endswith((".py", ".yaml", "/")) or (ROOT / file).exists(), f"there is no {file}"
 
 
+def _is_installed(arguments: list[str]) -> None:
+    """Packages of ours alone, with extras that they have."""
+    assert arguments[0] == "install"
+    for one in arguments[1:]:
+        folder, _, extras = one.rstrip("]").partition("[")
+        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+        assert set(filter(None, extras.split(","))) <= project["optional-dependencies"].keys(), one
+
+
 def _is_program(arguments: list[str]) -> None:
     _are_files(arguments)
     if arguments[:2] == ["-m", "kubeloop.simulator"]:
@@ -214,8 +224,9 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "": lambda _: None,
     "make": _is_target,
     "python": _is_program,
-    "pytest": _are_files,
-    **dict.fromkeys(("cd", "export", "kubectl", "mkdir"), lambda _: None),
+    "pip": _is_installed,
+    **dict.fromkeys(("kubectl", "pytest", ".venv/bin/pytest"), _are_files),
+    **dict.fromkeys(("cd", "export", "ls", "mkdir"), lambda _: None),
 }
 
 _EVALUATORS: dict[str, Callable[[Example], None]] = {
