@@ -237,6 +237,19 @@ def test_a_holder_with_a_longer_lease_is_waited_for_as_long() -> None:
         world.run_until(lambda: _led(standby), 10)
 
 
+@pytest.mark.parametrize("ahead_s", [-7200, 7200])
+def test_a_standby_whose_wall_clock_differs_takes_the_lease_no_sooner_and_no_later(ahead_s: float) -> None:
+    with a_world() as world:
+        leader, standby = _leader_and_standby(world)
+        standby.wall_ahead_s = ahead_s
+        world.run_for(60)
+        assert not _led(standby)
+        leader.stopped = True
+        world.run_for(10)
+        assert not _led(standby)
+        world.run_until(lambda: _led(standby), 10)
+
+
 def test_transitions_and_times_are_kept_right() -> None:
     with a_world() as world:
         leader, standby = _leader_and_standby(world)

@@ -10,9 +10,11 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+import time_machine
 
 from kubeloop.client import errors
 from kubeloop.client.client import Client
@@ -182,6 +184,8 @@ class Process:
     stopped: bool = False
     #: seconds that the machine slept: the clock counts them, the event loop does not
     suspended_s: float = 0.0
+    #: what its wall clock shows beyond the others'
+    wall_ahead_s: float = 0.0
     #: of each `lead`: from and until
     terms: list[tuple[float, float]] = field(default_factory=list)
     written: list[float] = field(default_factory=list)
@@ -219,9 +223,11 @@ class Process:
         """Runs what is ready, and what that made ready, some times over."""
         if self.stopped or self._loop.is_closed():
             return
-        for _ in range(6):
-            self._loop.call_soon(self._loop.stop)
-            self._loop.run_forever()
+        wall = datetime.now(UTC) + timedelta(seconds=self.wall_ahead_s)
+        with time_machine.travel(wall) if self.wall_ahead_s else contextlib.nullcontext():
+            for _ in range(6):
+                self._loop.call_soon(self._loop.stop)
+                self._loop.run_forever()
 
     def cancel(self) -> None:
         self.task.cancel()
