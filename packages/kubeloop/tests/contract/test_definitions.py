@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .api import APPLY, MERGE, Answer, Api, Body
+from .api import APPLY, JSON_PATCH, MERGE, Answer, Api, Body
 
 GROUPS = (f"group{number}.contract.kubeloop.dev" for number in itertools.count())
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -129,6 +129,38 @@ async def test_every_version_serves_the_same_objects(things: Things) -> None:
     assert (first.body["apiVersion"], second.body["apiVersion"]) == (f"{things.group}/v1", f"{things.group}/v2")
     assert first.meta["uid"] == second.meta["uid"]
     assert first.version == second.version
+
+
+def of_fields(name: str, *fields: str, storage: bool) -> Body:
+    found = version(name, storage=storage)
+    spec = {"type": "object", "properties": {field: {"type": "integer"} for field in fields}}
+    found["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    return found
+
+
+async def test_a_version_shows_no_fields_of_another_and_the_storage_keeps_its_own_alone(things: Things) -> None:
+    await things.define(of_fields("v1", "size", "width", storage=True), of_fields("v2", "size", "depth", storage=False))
+    await eventually(things.api, things.path(version="v2"), 200)
+    head = {"kind": "Thing", "metadata": {"name": "a"}}
+    body = {**head, "apiVersion": f"{things.group}/v1", "spec": {"size": 1, "width": 2}}
+    assert (await things.api.call("POST", things.path(), body)).body["spec"] == {"size": 1, "width": 2}
+    assert (await things.api.get(things.path("a", version="v2"))).body["spec"] == {"size": 1}
+    [item] = (await things.api.get(things.path(version="v2"))).body["items"]
+    assert item["spec"] == {"size": 1}
+    body = {**head, "apiVersion": f"{things.group}/v2", "metadata": {"name": "b"}, "spec": {"size": 1, "depth": 3}}
+    assert (await things.api.call("POST", things.path(version="v2"), body)).body["spec"] == {"size": 1}
+
+
+async def test_what_was_stored_in_another_version_is_shown_in_that_which_is_asked_for(things: Things) -> None:
+    await things.define(version(), version("v2", storage=False))
+    await eventually(things.api, things.path(version="v2"), 200)
+    await things.create("a")
+    patch = [{"op": "replace", "path": f"/spec/versions/{at}/storage", "value": bool(at)} for at in (0, 1)]
+    changed = await things.api.call("PATCH", things.definition, patch, content_type=JSON_PATCH)
+    assert changed.status == 200, changed.body
+    for name in ("v1", "v2"):
+        found = await things.api.get(things.path("a", version=name))
+        assert found.body["apiVersion"] == f"{things.group}/{name}"
 
 
 async def test_a_changed_schema_holds_for_what_is_written_next(things: Things) -> None:

@@ -136,12 +136,12 @@ def is_established(definition: Body) -> bool:
 def kinds_of(definition: Body) -> list[Kind]:
     """The versions that are served."""
     spec = definition["spec"]
-    [stored] = [version["name"] for version in spec["versions"] if version["storage"]]
+    [stored] = [version for version in spec["versions"] if version["storage"]]
     ending = "deletionTimestamp" in definition["metadata"]
     return [_kind(spec, version, stored, ending=ending) for version in spec["versions"] if version["served"]]
 
 
-def _kind(spec: Body, version: Body, stored: str, *, ending: bool) -> Kind:
+def _kind(spec: Body, version: Body, stored: Body, *, ending: bool) -> Kind:
     names = spec["names"]
     schema = structural_schema(version["schema"]["openAPIV3Schema"])
     selectable = [one["jsonPath"].removeprefix(".") for one in version.get("selectableFields", ())]
@@ -164,7 +164,8 @@ def _kind(spec: Body, version: Body, stored: str, *, ending: bool) -> Kind:
         custom=True,
         ending=ending,
         warning=_warning(spec, version),
-        stored_version=stored,
+        stored_version=stored["name"],
+        stored_schema=None if version is stored else structural_schema(stored["schema"]["openAPIV3Schema"]),
     )
 
 

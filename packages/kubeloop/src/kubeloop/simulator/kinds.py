@@ -62,6 +62,7 @@ class Kind:
     warning: str = ""  # to who uses this version
     stored_version: str = ""  # in which objects are stored; the same by default
     stored_group: str = ""  # likewise
+    stored_schema: Schema | None = None  # of that version, where it is another
     renamed: Mapping[str, str] = field(default_factory=dict)  # fields that are stored by another name
     scale: ScalePaths | None = None
     # filled in
@@ -89,14 +90,18 @@ class Kind:
         for name, value in body.items():
             if name not in found:
                 found[self.renamed.get(name, name)] = value
+        if self.stored_schema is not None:
+            return self.stored_schema.defaulted(self.stored_schema.pruned(found))
         return found
 
     def as_served(self, body: Body) -> Body:
         """Of what is stored."""
-        if self.api_version == self.stored_api_version:
+        if body["apiVersion"] == self.api_version:
             return body
         names = {stored: name for name, stored in self.renamed.items()}
         found = {names.get(name, name): value for name, value in body.items()}
+        if self.schema is not None:
+            found = self.schema.pruned(found)
         return {**found, "apiVersion": self.api_version}
 
     @property

@@ -113,6 +113,9 @@ class Registry:
         if kind.has_status:
             body.pop("status", None)
         refuse_other_type(kind, body)
+        if kind.custom:  # what the storage's version does not have is validated too
+            self._validate(kind, body, None)
+            return kind.as_stored(body)
         body = strategy_of(kind).prepare_create(kind.as_stored(body), self._storage)
         self._validate(kind, body, None)
         return body
@@ -176,9 +179,7 @@ class Registry:
             raise conflict(kind.plural, name, why, group=kind.group)
         if not meta.get("resourceVersion") and not kind.unconditional:
             zero, what = ("0x0", kind.kind) if kind.custom else ("0", kind.plural)  # the real server's two ways
-            text = f"Invalid value: {zero}: must be specified for an update"
-            causes = [Cause("FieldValueInvalid", text, "metadata.resourceVersion")]
-            raise invalid(what, name, causes, group=kind.group)
+            raise _without_version(kind, what, name, zero)
         return self._update(kind, old, body, subresource, options)
 
     def patch(
@@ -195,6 +196,8 @@ class Registry:
         old = self.get(kind, namespace, name)
         body = read_patched(kind, namespace, {**patched(kind.as_served(old.body))}, options, warnings)
         check_name(body["metadata"], name)
+        if not body["metadata"].get("resourceVersion") and not kind.unconditional:
+            raise _without_version(kind, kind.plural, name, "0")  # the patch has taken it away
         return self._update(kind, old, body, subresource, options)
 
     def apply(
@@ -296,6 +299,11 @@ class Registry:
         """Stores a new state of an object in the server's own name: nobody becomes the owner of fields."""
         meta = old.body["metadata"]
         return self._storage.put(kind.resource, _key(meta.get("namespace", ""), meta["name"]), body)
+
+
+def _without_version(kind: Kind, what: str, name: str, zero: str) -> Refusal:
+    text = f"Invalid value: {zero}: must be specified for an update"
+    return invalid(what, name, [Cause("FieldValueInvalid", text, "metadata.resourceVersion")], group=kind.group)
 
 
 def _isolated(kind: Kind, body: Body, before: Body, subresource: str) -> Body:
