@@ -175,3 +175,12 @@ async def test_nobody_is_told_of_a_write_before_all_have_heard_of_the_one_before
     stop()
     create(server, "c")
     assert told_of[3:] == ["default/c"]
+
+
+async def test_a_watch_that_nobody_reads_ends_after_10000_changes() -> None:
+    server = new_server()
+    create(server, "a")
+    async with watch(server, resourceVersion=version(listed(server))) as stream:
+        for number in range(10_002):
+            change(server, "a", str(number))
+        assert len([line async for line in stream]) == 10_000

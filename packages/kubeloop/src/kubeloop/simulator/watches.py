@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from kubeloop.simulator.storage import Change, ChangeType, Stored
 from kubeloop.simulator.watch_cache import WatchCache
 
 _BOOKMARK_EVERY_S = 60.0
+_MOST_UNREAD = 10_000  # lines, beside those it began with, before one more change ends the watch
 _BOOKMARK_BEFORE_END_S = 2.0
 _DEFAULT_TIMEOUT_S = 1800.0  # the real server chooses between this and twice as much
 _END_OF_INITIAL_EVENTS = {"k8s.io/initial-events-end": "true"}
@@ -50,6 +52,7 @@ class WatchStream:
         self._broken = False
         self._timers: list[asyncio.TimerHandle] = []
         self._initial_until: int | None = None  # the version at which the initial events end
+        self._most_unread = sys.maxsize
         self._after = 0  # changes up to this version have been sent, or are not wanted
 
     def open(self, *, initial: bool, version: int, initial_until: int | None) -> None:
@@ -66,6 +69,7 @@ class WatchStream:
             self._after = version
             for change in cache.since(version):
                 self.changed(change)
+        self._most_unread = len(self._lines) + _MOST_UNREAD
         cache.follow(self)
         loop = asyncio.get_running_loop()
         timeout_s = self._options.timeout_s or _DEFAULT_TIMEOUT_S
@@ -140,6 +144,9 @@ class WatchStream:
         if line is None:
             line = _line(kind.encode(), stored.encoded(self._kind))
             change.lines[self._kind.api_version, kind] = line
+        if len(self._lines) >= self._most_unread:
+            self.close()  # the client does not keep up: it may read what there is, and ask anew
+            return
         self._lines.append(line)
         self._end_initial_events()
         self._wake()
