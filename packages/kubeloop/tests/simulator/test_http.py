@@ -179,3 +179,40 @@ async def test_it_says_what_it_serves(raw: Raw) -> None:
         assert (await raw.call("GET", path))[0] == 404
     for path in ("/healthz", "/readyz", "/livez"):
         assert (await raw.call("GET", path))[1] == "ok"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"metadata":{"name":"b"},"data":{"a":"1"},"data":{"b":"2"}}',
+        b'{"metadata":{"name":"b"},"data":{"a":"1","a":"2"}}',
+        b'{"metadata":{"name":"b"},"data":{"a":"\xff"}}',
+        b'{"metadata":{"name":"b"},"x":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"metadata":{"name":"b"},"x":' + b"[" * 30000 + b"]" * 30000 + b"}",
+    ],
+    ids=["a field twice", "a key twice", "not UTF-8", "deep", "deeper"],
+)
+async def test_bodies_that_the_real_server_reads_in_its_own_way_are_not_implemented(raw: Raw, body: bytes) -> None:
+    status, said, _ = await raw.call("POST", CONFIG_MAPS, body, Content_Type="application/json")
+    assert (status, said["reason"]) == (501, "NotImplemented")
+    assert (await raw.call("GET", f"{CONFIG_MAPS}/b"))[0] == 404
+
+
+async def test_of_a_parameter_that_is_given_twice_the_first_counts(raw: Raw) -> None:
+    await raw.call("POST", CONFIG_MAPS, config_map("b"))
+    _, listed, _ = await raw.call("GET", f"{CONFIG_MAPS}?limit=2&limit=1&watch=false&watch=true")
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b"]
+
+
+async def test_the_old_paths_of_watches_are_not_implemented(raw: Raw) -> None:
+    assert (await raw.call("GET", "/api/v1/watch/namespaces/default/configmaps"))[0] == 501
+
+
+async def test_compressed_bodies_are_not_read(raw: Raw) -> None:
+    status, said, _ = await raw.call("POST", CONFIG_MAPS, b"\x1f\x8bnonsense", Content_Encoding="gzip")
+    assert (status, said["reason"]) == (415, "UnsupportedMediaType")
+
+
+async def test_a_client_that_waits_to_be_told_sends_its_body(raw: Raw) -> None:
+    status, _, _ = await raw.call("POST", CONFIG_MAPS, config_map("b"), Expect="100-continue")
+    assert status == 201

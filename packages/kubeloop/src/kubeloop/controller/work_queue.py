@@ -63,10 +63,7 @@ class _Work:
 
 
 class WorkQueue(Generic[K]):
-    """Keys that need work, each once, and never with two workers.
-
-    All methods but `get` and `drained` are synchronous; use within one running event loop.
-    """
+    """See the module. All methods but `get` and `drained` are synchronous; use within one running event loop."""
 
     def __init__(
         self,

@@ -22,7 +22,8 @@ from kubeloop.simulator.columns import SCALE
 from kubeloop.simulator.documents import Documents
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.protobuf import PROTOBUF, decoded
-from kubeloop.simulator.refusals import Refusal, unsupported
+from kubeloop.simulator.refusals import Refusal, unsupported, unsupported_media_type
+from kubeloop.simulator.requests import query_of
 from kubeloop.simulator.routes import route
 from kubeloop.simulator.server import ApiServer, is_watch
 from kubeloop.simulator.storage import Storage
@@ -69,6 +70,7 @@ class HttpSimulator:
             request_factory=_make_request,
             handler_cancellation=True,  # a watch learns only so that its client is gone
             access_log=None,
+            auto_decompress=False,
             max_line_size=_LONGEST_LINE_BYTES,
             max_field_size=_LONGEST_LINE_BYTES,
         )
@@ -143,7 +145,7 @@ class HttpSimulator:
         if where.subresource == "scale":
             return Shown(form, SCALE)
         printed = self._documents.version_of(kind).get("additionalPrinterColumns", []) if kind.custom else None
-        return Shown(form, columns_of(kind.resource, printed), include=dict(request.query).get("includeObject", ""))
+        return Shown(form, columns_of(kind.resource, printed), include=query_of(request).get("includeObject", ""))
 
     async def _serve_watch(self, http: web.BaseRequest, request: Request, accept: str) -> web.StreamResponse:
         form = negotiated(accept)
@@ -176,6 +178,10 @@ async def _read(http: web.BaseRequest) -> Request:
     query = tuple(http.query.items()) if http.query_string else ()
     if not http.body_exists:
         return Request(http.method, http.rel_url.raw_path, query)
+    if http.headers.get("Content-Encoding", "identity") != "identity":
+        raise unsupported_media_type("the simulated API server reads no bodies that are compressed")
+    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # its client waits for this
     try:
         body = await http.read()
     except web.HTTPRequestEntityTooLarge:

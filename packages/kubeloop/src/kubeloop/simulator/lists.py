@@ -123,6 +123,9 @@ def read_version(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         raise Refusal(500, "", why)
+    if int(text) >= 2**64:
+        why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": value out of range'
+        raise Refusal(500, "", why)
     return int(text)
 
 

@@ -1,10 +1,13 @@
 """An object's metadata: what of a client's may be read, what is right, and what belongs to the server."""
 
 import re
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 
+from kubeloop.simulator.causes import invalid as _of_value
+from kubeloop.simulator.causes import too_long
 from kubeloop.simulator.refusals import Body, Cause, bad_request
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -14,6 +17,7 @@ _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _STANDARD_FINALIZERS = ("foregroundDeletion", "orphan", "kubernetes")
 _PATH_SEGMENT_KINDS = ("roles", "clusterroles", "rolebindings", "clusterrolebindings")  # names may hold colons
 _DNS_LABEL_KINDS = ("namespaces", "services")
+_MOST_BYTES = 256 * 1024  # of annotations
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 
@@ -27,6 +31,9 @@ class _OwnerReference(msgspec.Struct, omit_defaults=True, rename="camel"):
     block_owner_deletion: bool | None = None
 
 
+_Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class _Meta(msgspec.Struct, rename="camel"):
     name: str | None = None
     generate_name: str | None = None
@@ -34,10 +41,10 @@ class _Meta(msgspec.Struct, rename="camel"):
     self_link: str | None = None
     uid: str | None = None
     resource_version: str | None = None
-    generation: int | None = None
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
-    deletion_grace_period_seconds: int | None = None
+    generation: _Int64 | None = None
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: _Int64 | None = None
     labels: dict[str, str | None] | None = None
     annotations: dict[str, str | None] | None = None
     finalizers: list[str] | None = None
@@ -64,8 +71,14 @@ def read_metadata(body: Body) -> tuple[Body, list[str]]:
     for name in ("labels", "annotations"):
         if name in known:
             known[name] = {key: value or "" for key, value in known[name].items()}
+    if "ownerReferences" in known:
+        known["ownerReferences"] = _each_once(known["ownerReferences"])
     unknown = [] if len(meta) == len(known) else [f"metadata.{name}" for name in meta if name not in _KNOWN]
     return known, unknown
+
+
+def _each_once(owners: list[Body]) -> list[Body]:
+    return [owner for number, owner in enumerate(owners) if owner not in owners[:number]]
 
 
 def metadata_problems(meta: Body, resource: str, *, custom: bool) -> list[Cause]:
@@ -77,7 +90,12 @@ def metadata_problems(meta: Body, resource: str, *, custom: bool) -> list[Cause]
             causes.append(_invalid(value, "a valid label is at most 63 alphanumeric characters", "metadata.labels"))
     for key in meta.get("annotations", {}):
         causes += _key_problems(key.lower(), "metadata.annotations")
+    if sum(len(key.encode()) + len(value.encode()) for key, value in meta.get("annotations", {}).items()) > _MOST_BYTES:
+        causes.append(too_long("metadata.annotations", _MOST_BYTES))
     causes += _owner_problems(meta.get("ownerReferences", ()))
+    if {"orphan", "foregroundDeletion"} <= set(meta.get("finalizers", ())):
+        text = "finalizer orphan and foregroundDeletion cannot be both set"
+        causes.append(_of_value("metadata.finalizers", meta["finalizers"], text))
     for number, finalizer in enumerate(meta.get("finalizers", ())):
         causes += _key_problems(finalizer, "metadata.finalizers")
         if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS and not custom:
@@ -168,6 +186,12 @@ def _owner_problems(owners: list[Body]) -> list[Cause]:
             if not owner.get(name):
                 field = f"metadata.ownerReferences[{number}].{name}"
                 causes.append(Cause("FieldValueRequired", "Required value: must not be empty", field))
+        if owner.get("apiVersion", "").count("/") > 1:
+            text = "must be <group>/<version> or <version>"
+            causes.append(_invalid(owner["apiVersion"], text, f"metadata.ownerReferences[{number}].apiVersion"))
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            text = "/v1, Kind=Event is disallowed from being an owner"
+            causes.append(_of_value(f"metadata.ownerReferences[{number}]", owner, text))
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         text = "Only one reference can have Controller set to true"

@@ -1,16 +1,21 @@
 """The options of requests, as query parameters and bodies say them, with the real server's rules for them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from kubeloop.client.transport import Request
+from kubeloop.client.transport import JSON, Request
+from kubeloop.simulator.causes import quoted, too_long
 from kubeloop.simulator.kinds import Kind
-from kubeloop.simulator.refusals import Body, Cause, bad_request, invalid
+from kubeloop.simulator.refusals import Body, Cause, bad_request, invalid, unsupported_media_type
+from kubeloop.simulator.requests import media_type, read_json
 from kubeloop.simulator.selectors import Predicate, field_predicate, label_predicate
 
 _META = "meta.k8s.io"
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_LONGEST_MANAGER = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,11 @@ def list_options(query: dict[str, str], kind: Kind, *, watch: bool) -> ListOptio
         fields=field_predicate(query.get("fieldSelector", ""), kind.paths, kind.unselectable),
         version=query.get("resourceVersion", ""),
         match=query.get("resourceVersionMatch", ""),
-        limit=_integer(query.get("limit", "")),
+        limit=_integer(query.get("limit", "0")),
         continue_=query.get("continue", ""),
         timeout_s=float(_integer(timeout)) if timeout else None,
-        bookmarks=_boolean(query.get("allowWatchBookmarks")) or False,
-        initial_events=_boolean(query.get("sendInitialEvents")),
+        bookmarks=boolean(query.get("allowWatchBookmarks")) or False,
+        initial_events=boolean(query.get("sendInitialEvents")),
     )
     causes = _watch_causes(options) if watch else _list_causes(options)
     if causes:
@@ -99,14 +104,21 @@ class WriteOptions:
 
 def write_options(query: dict[str, str], user_agent: str, *, of: str, apply: bool = False) -> WriteOptions:
     """Raises `Refusal`. `of` is CreateOptions, UpdateOptions or PatchOptions."""
-    dry_run, validation = query.get("dryRun", ""), query.get("fieldValidation", "")
+    dry_run, validation = query.get("dryRun"), query.get("fieldValidation", "")
     manager, force = query.get("fieldManager", ""), query.get("force")
     causes: list[Cause] = []
     if apply and not manager:
         causes.append(Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager"))
     if force is not None and of == "PatchOptions" and not apply:
         causes.append(_forbidden("force", "may not be specified for non-apply patch"))
-    if dry_run not in ("", "All"):
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        causes.append(too_long("fieldManager", _LONGEST_MANAGER))
+    causes += [
+        Cause("FieldValueInvalid", f"Invalid value: {quoted(manager)}: {_unprintable(number, char)}", "fieldManager")
+        for number, char in enumerate(manager)
+        if not char.isprintable()
+    ][:1]
+    if dry_run not in (None, "All"):
         causes.append(_unsupported("dryRun", f'["{dry_run}"]', '"All"'))
     if validation not in ("", "Ignore", "Strict", "Warn"):
         causes.append(_unsupported("fieldValidation", f'"{validation}"', '"", "Ignore", "Strict", "Warn"'))
@@ -116,7 +128,7 @@ def write_options(query: dict[str, str], user_agent: str, *, of: str, apply: boo
         manager=manager or user_agent.partition("/")[0] or "unknown",
         dry_run=dry_run == "All",
         validation=validation or "Warn",
-        force=_boolean(force) or False,
+        force=boolean(force) or False,
     )
 
 
@@ -128,6 +140,7 @@ class _Preconditions(msgspec.Struct):
 class DeleteOptions(msgspec.Struct):
     """As a DELETE's body says them, or its query."""
 
+    kind: str = ""
     grace_period_s: int | None = msgspec.field(default=None, name="gracePeriodSeconds")
     propagation: str | None = msgspec.field(default=None, name="propagationPolicy")
     orphan_dependents: bool | None = msgspec.field(default=None, name="orphanDependents")
@@ -139,11 +152,15 @@ def delete_options(request: Request, query: dict[str, str]) -> DeleteOptions:
     """Raises `Refusal`."""
     try:
         if request.body:
-            options = msgspec.json.decode(request.body, type=DeleteOptions)
+            if media_type(request) not in (JSON, ""):
+                raise unsupported_media_type(f"the simulated API server does not read {request.content_type}")
+            options = msgspec.convert(read_json(request.body), DeleteOptions)
         else:
             options = msgspec.convert(_delete_query(query), DeleteOptions)
     except msgspec.MsgspecError as error:
         raise bad_request(f"the options of a deletion cannot be read: {error}") from None
+    if options.kind not in ("", "DeleteOptions"):
+        raise bad_request(f'no kind "{options.kind}" is registered for the options of a deletion')
     causes: list[Cause] = []
     if options.propagation is not None and options.orphan_dependents is not None:
         text = f'Invalid value: "{options.propagation}": orphanDependents and deletionPropagation cannot be both set'
@@ -158,6 +175,10 @@ def delete_options(request: Request, query: dict[str, str]) -> DeleteOptions:
     return options
 
 
+def _unprintable(number: int, char: str) -> str:
+    return f"invalid character U+{ord(char):04X} (at position {number})"
+
+
 def _delete_query(query: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "gracePeriodSeconds" in query:
@@ -165,20 +186,21 @@ def _delete_query(query: dict[str, str]) -> dict[str, Any]:
     if "propagationPolicy" in query:
         found["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
-        found["orphanDependents"] = _boolean(query["orphanDependents"])
+        found["orphanDependents"] = boolean(query["orphanDependents"])
     if "dryRun" in query:
         found["dryRun"] = [query["dryRun"]]
     return found
 
 
 def _integer(text: str) -> int:
-    try:
-        return int(text) if text else 0
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if not -(2**63) <= int(text) < 2**63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
-def _boolean(text: str | None) -> bool | None:
+def boolean(text: str | None) -> bool | None:
     """As the real server reads one: anything but a no is a yes."""
     return None if text is None else text.lower() not in ("false", "0")
 

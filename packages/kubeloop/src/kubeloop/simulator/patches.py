@@ -5,6 +5,7 @@ of a field that is not there. Bodies are shared: what a patch does not touch is 
 """
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from kubeloop.simulator.refusals import Body, Refusal, bad_request
 from kubeloop.simulator.schemas.validation import same
 
 MAX_OPERATIONS = 10_000
+_INDEX = re.compile(r"[-+]?[0-9]{1,18}")  # as Go reads a number
 
 
 class _Failed(Exception):
@@ -198,10 +200,9 @@ def _inner(value: Any, key: str) -> Any:
 
 
 def _index(key: str, last: int) -> int:
-    try:
-        index = int(key)
-    except ValueError as error:
-        raise _Failed(f"value was not a proper array index: '{key}'") from error
+    if not _INDEX.fullmatch(key):
+        raise _Failed(f"value was not a proper array index: '{key}'")
+    index = int(key)
     if not -last - 1 <= index <= last:
         raise _Failed(f"Unable to access invalid index: {index}: invalid index detected")
     return index if index >= 0 else index + last + 1

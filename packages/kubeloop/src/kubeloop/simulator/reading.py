@@ -68,6 +68,9 @@ def check_name(meta: Body, name: str) -> None:
 
 
 def _read_type(kind: Kind, body: Body) -> None:
+    if kind.custom and not (body.get("apiVersion") and body.get("kind")):
+        missing = "Object 'Kind' is missing" if not body.get("kind") else f"there is no apiVersion {kind.api_version}"
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {missing}")
     api_version, name = body.setdefault("apiVersion", kind.api_version), body.setdefault("kind", kind.kind)
     if api_version == kind.api_version and (kind.custom or name == kind.kind):
         return  # of custom kinds the kind is validated later

@@ -1,5 +1,6 @@
 """What requests carry: bodies and patches, read. Raises `Refusal` for what is none."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from kubeloop.client.transport import JSON, Request
 from kubeloop.simulator.built_in import topology_of
 from kubeloop.simulator.kinds import Kind
 from kubeloop.simulator.patches import json_patched, merge_patched
-from kubeloop.simulator.refusals import Body, bad_request, unsupported_media_type
+from kubeloop.simulator.refusals import Body, bad_request, unsupported, unsupported_media_type
 from kubeloop.simulator.strategic_merge import strategic_merge_patched
 
 APPLY = "application/apply-patch+yaml"
@@ -23,14 +24,46 @@ def read_body(request: Request, kind: str) -> Body:
     if media_type(request) not in (JSON, ""):
         raise unsupported_media_type(f"the simulated API server does not read {request.content_type}")
     try:
-        return mapping(msgspec.json.decode(request.body))
+        return mapping(read_json(request.body))
     except msgspec.DecodeError as error:
         what = f"the object provided is unrecognized (must be of type {kind})"
         raise bad_request(f"{what}: couldn't get version/kind; json parse error: {error}") from None
 
 
+def read_json(content: bytes) -> Any:
+    """JSON in which nothing is said twice: the real server takes the last of it, or both. Raises `DecodeError`."""
+    try:
+        found = msgspec.json.decode(content)
+    except UnicodeDecodeError:
+        raise unsupported("bodies that are not UTF-8") from None
+    if len(msgspec.json.encode(found)) != len(content):  # else nothing was left out
+        json.loads(content, object_pairs_hook=_refuse_doubles)
+    return found
+
+
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise unsupported(f'objects in which the field "{name}" is given twice')
+        seen.add(name)
+
+
+def _read_yaml(content: bytes) -> Any:
+    try:
+        # as the real server, which makes it JSON first: so times are texts
+        return msgspec.json.decode(msgspec.json.encode(msgspec.yaml.decode(content)))
+    except TypeError as error:
+        raise unsupported(f"YAML that is not JSON: {error}") from None
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """Of what is given several times the first counts."""
+    return dict(reversed(request.query))
+
+
 def media_type(request: Request) -> str:
-    return request.content_type.partition(";")[0].strip()
+    return request.content_type.partition(";")[0].strip().lower()
 
 
 def read_patch(request: Request, kind: Kind) -> Any:
@@ -43,7 +76,7 @@ def read_patch(request: Request, kind: Kind) -> Any:
         )
     yaml = sort == APPLY and not request.body.startswith(b"{")
     try:
-        return (msgspec.yaml if yaml else msgspec.json).decode(request.body)
+        return _read_yaml(request.body) if yaml else read_json(request.body)
     except msgspec.DecodeError as error:
         raise bad_request(f"error decoding patch: {error}") from None
 

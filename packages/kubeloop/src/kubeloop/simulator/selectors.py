@@ -11,6 +11,8 @@ Predicate = Callable[[Body], bool]
 
 _TOKEN = re.compile(r"\s*(==|!=|=|,|\(|\)|!|<|>|[^\s=!,()<>]+)")
 _KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_INTEGER = re.compile(r"[0-9]{1,18}")
+_FIELD_TERM = re.compile(r"([^=!]+)(==|!=|=)((?:[^\\=,]|\\[\\=,])*)")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
@@ -20,10 +22,21 @@ class _Requirement:
     wanted: frozenset[str] | None  # None: any value
     negated: bool
 
+    above: int | None = None
+    below: int | None = None
+
     def holds(self, labels: Mapping[str, str]) -> bool:
         value = labels.get(self.key)
+        if self.above is not None or self.below is not None:
+            return self._compares(value)
         found = value is not None and (self.wanted is None or value in self.wanted)
         return found != self.negated
+
+    def _compares(self, value: str | None) -> bool:
+        """Of a label that is no number nothing holds."""
+        if value is None or not _INTEGER.fullmatch(value):
+            return False
+        return int(value) > self.above if self.above is not None else int(value) < (self.below or 0)
 
 
 def label_predicate(text: str) -> Predicate | None:
@@ -66,10 +79,14 @@ class _Parser:
             case "in" | "notin" as operator:
                 self._next()
                 return _Requirement(key, self._set(), negated=operator == "notin")
-            case "<" | ">":
-                raise bad_request("the simulated API server does not compare labels with '<' and '>'")
+            case "<" | ">" as operator:
+                self._next()
+                bound = self._number(self._next())
+                above, below = (bound, None) if operator == ">" else (None, bound)
+                return _Requirement(key, None, negated=False, above=above, below=below)
             case other:
-                raise bad_request(f"unable to parse requirement: found '{other}', expected: in, notin, =, ==, !=")
+                known = "in, notin, =, ==, !=, gt, lt"
+                raise bad_request(f"unable to parse requirement: found '{other}', expected: {known}")
 
     def _set(self) -> frozenset[str]:
         if (token := self._next()) != "(":
@@ -91,6 +108,12 @@ class _Parser:
         if not _VALUE.fullmatch(token):
             raise bad_request(f"unable to parse requirement: values[0]: Invalid value: {_quoted(token)}")
         return token
+
+    def _number(self, token: str) -> int:
+        if not _INTEGER.fullmatch(token):
+            why = f"values[0]: Invalid value: {_quoted(token)}: for 'Gt', 'Lt' operators, the value must be an integer"
+            raise bad_request(f"unable to parse requirement: {why}")
+        return int(token)
 
     def _next(self) -> str:
         return self._tokens.pop() if self._tokens else ""
@@ -114,14 +137,14 @@ def field_predicate(text: str, paths: Mapping[str, tuple[str, ...]], unknown: Ca
     Raises `Refusal` (400), for a field that may not select with what `unknown` says of it.
     """
     terms: list[tuple[tuple[str, ...], str, bool]] = []
-    for term in filter(None, text.split(",")):
-        found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", term)
+    for term in re.findall(r"(?:\\.|[^,])+", text):
+        found = _FIELD_TERM.fullmatch(term)
         if found is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         name, operator, value = found.groups()
         if name not in paths:
             raise bad_request(unknown(name))
-        terms.append((paths[name], value, operator == "!="))
+        terms.append((paths[name], re.sub(r"\\(.)", r"\1", value), operator == "!="))
     if not terms:
         return None
 

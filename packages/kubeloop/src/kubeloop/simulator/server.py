@@ -4,14 +4,17 @@ It decides which kind and verb a request is about, and makes refusals into answe
 `lists` and `watches`. It has no state but its watch caches and the kinds that it serves, both out of the storage.
 """
 
+import re
+
 from kubeloop.client.transport import Request, Response
 from kubeloop.simulator.answers import NOT_FOUND, refused
 from kubeloop.simulator.definitions import Definitions
 from kubeloop.simulator.kinds import BUILT_IN, Kind, Kinds
 from kubeloop.simulator.lists import expired, read_version
-from kubeloop.simulator.options import ListOptions, WriteOptions, list_options
+from kubeloop.simulator.options import ListOptions, WriteOptions, boolean, list_options
 from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.registry import Registry
+from kubeloop.simulator.requests import query_of
 from kubeloop.simulator.routes import Route, route
 from kubeloop.simulator.storage import Change, Storage
 from kubeloop.simulator.verbs import Verbs
@@ -19,14 +22,14 @@ from kubeloop.simulator.watch_cache import WatchCache
 from kubeloop.simulator.watches import WatchStream
 
 _MORE = ("pods", "nodes", "services", "serviceaccounts")  # have subresources that are not known here
-_NO = ("false", "0")
+_OLD_WATCH = re.compile(r"/(api/v1|apis/[^/]+/[^/]+)/watch/")
 _BUILT_IN_GROUPS = frozenset(kind.group for kind in BUILT_IN)
 _FIRST_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 
 
 def is_watch(request: Request) -> bool:
     """Of one object there is none: it is read, whatever `watch` says."""
-    if request.method != "GET" or not any(name == "watch" and value not in _NO for name, value in request.query):
+    if request.method != "GET" or not boolean(query_of(request).get("watch")):
         return False
     where = route(request.path)
     return where is not None and not where.name
@@ -60,6 +63,8 @@ class ApiServer:
             return self._verbs.answer(kind, where, request, user_agent, warnings)
         except _NotServed:
             return NOT_FOUND
+        except RecursionError:
+            return refused(unsupported("values that hold values to such a depth"))
         except Refusal as refusal:
             return refused(refusal, warnings)
 
@@ -67,7 +72,7 @@ class ApiServer:
         """A stream, or an answer when it is refused."""
         try:
             kind, where = self._find(request)
-            return self._watch(kind, where, list_options(dict(request.query), kind, watch=True))
+            return self._watch(kind, where, list_options(query_of(request), kind, watch=True))
         except _NotServed:
             return NOT_FOUND
         except Refusal as refusal:
@@ -105,6 +110,8 @@ class ApiServer:
         self._definitions.changed(change)
 
     def _find(self, request: Request) -> tuple[Kind, Route]:
+        if _OLD_WATCH.match(request.path):
+            raise unsupported("the old paths of watches: ask the list for watch=true")
         where = route(request.path)
         if where is None:
             raise _NotServed

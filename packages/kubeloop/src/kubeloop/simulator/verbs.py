@@ -14,7 +14,7 @@ from kubeloop.simulator.lists import Page, encode_list, page
 from kubeloop.simulator.options import delete_options, list_options, write_options
 from kubeloop.simulator.refusals import Refusal, unsupported
 from kubeloop.simulator.registry import Outcome, Registry
-from kubeloop.simulator.requests import APPLY, mapping, media_type, patcher, read_body, read_patch
+from kubeloop.simulator.requests import APPLY, mapping, media_type, patcher, query_of, read_body, read_patch
 from kubeloop.simulator.routes import Route
 from kubeloop.simulator.storage import Storage, Stored
 from kubeloop.simulator.subresources import bind, evict, scale_of, scaled
@@ -33,7 +33,7 @@ class Verbs:
 
     def answer(self, kind: Kind, where: Route, request: Request, user_agent: str, warnings: list[str]) -> Response:
         """`warnings` gets those of the request, which go with a refusal too."""
-        call = _Call(kind, where, request, dict(request.query), user_agent, warnings)
+        call = _Call(kind, where, request, query_of(request), user_agent, warnings)
         if not where.name:
             return self._of_collection(call)
         if where.subresource == "scale":

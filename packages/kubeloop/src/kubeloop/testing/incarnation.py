@@ -40,9 +40,7 @@ class Exited(Exception):
 
 
 class Process(Owner):
-    """One incarnation of a program, and all that its main has started. It is the `Cluster` that its main is given;
-    `incarnation` counts those of its name, from 1.
-    """
+    """See the module. It is the `Cluster` that its main is given; `incarnation` counts those of its name, from 1."""
 
     def __init__(self, world: "World", name: str, incarnation: int, *, reliable: bool) -> None:
         super().__init__(name)

@@ -44,6 +44,10 @@ class ConfigMaps(Strategy):
             for key in body.get(name, {})
             if not _KEY.fullmatch(key) or len(key) > 253 or key.startswith("..") or key == "."
         ]
+        causes += [
+            invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
+            for key in body.get("data", {}).keys() & body.get("binaryData", {}).keys()
+        ]
         if self._size_bytes(body) > _MOST_BYTES:
             causes.append(too_long(self.size_field, _MOST_BYTES))
         return causes + self._immutable(body, old)
