@@ -180,6 +180,31 @@ async def test_a_changed_schema_holds_for_what_is_written_next(things: Things) -
     assert (await things.api.get(things.path("a"))).body["spec"] == {"size": 1}
 
 
+async def test_what_was_stored_before_is_read_by_the_changed_schema_and_watches_end(things: Things) -> None:
+    await things.define(of_fields("v1", "size", "width", storage=True))
+    body = {"apiVersion": f"{things.group}/v1", "kind": "Thing", "metadata": {"name": "a"}}
+    made = await things.api.call("POST", things.path(), {**body, "spec": {"size": 1, "width": 2}})
+    assert made.status == 201, made.body
+    changed = of_fields("v1", "size", "depth", storage=True)
+    changed["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["depth"]["default"] = 3
+    async with things.api.watch(things.path(), resourceVersion=made.version) as events:
+        patch = {"spec": {"versions": [changed]}}
+        assert (await things.api.call("PATCH", things.definition, patch, content_type=MERGE)).status == 200
+        assert await events.rest() == []
+    async with asyncio.timeout(10):
+        while "depth" not in (found := await things.api.get(things.path("a"))).body["spec"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert (found.body["spec"], found.version) == ({"size": 1, "depth": 3}, made.version)
+
+
+async def test_a_watch_ends_with_the_definition(things: Things) -> None:
+    await things.define()
+    await things.create("a")
+    async with things.api.watch(things.path(), resourceVersion="0") as events:
+        assert (await things.api.call("DELETE", things.definition)).status == 200
+        assert [event["type"] for event in await events.rest()] == ["ADDED", "DELETED"]
+
+
 async def test_with_a_definition_go_its_objects(things: Things) -> None:
     await things.define()
     await things.create("a")

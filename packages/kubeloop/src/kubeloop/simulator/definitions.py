@@ -10,7 +10,7 @@ from kubeloop.simulator.refusals import Body
 from kubeloop.simulator.registry import Registry
 from kubeloop.simulator.storage import Change, Storage
 from kubeloop.simulator.strategies.cluster import CLEANUP
-from kubeloop.simulator.structural import structural_schema
+from kubeloop.simulator.structural import StructuralSchema, structural_schema
 from kubeloop.simulator.topology import of_object
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -38,6 +38,9 @@ class Definitions:
             self._kinds.replace(change.key, ())
             return
         self._serve(change.now.body)
+        if change.before is not None and change.before.body["spec"] != change.now.body["spec"]:
+            schema = _stored_schema(change.now.body)
+            self._storage.reread(change.key, lambda body: schema.defaulted(schema.pruned(body)))
         latest = self._storage.get(DEFINITIONS, change.key)
         if latest is not change.now:
             return  # another server has done what there was to do
@@ -139,6 +142,11 @@ def kinds_of(definition: Body) -> list[Kind]:
     [stored] = [version for version in spec["versions"] if version["storage"]]
     ending = "deletionTimestamp" in definition["metadata"]
     return [_kind(spec, version, stored, ending=ending) for version in spec["versions"] if version["served"]]
+
+
+def _stored_schema(definition: Body) -> StructuralSchema:
+    [schema] = [version["schema"] for version in definition["spec"]["versions"] if version["storage"]]
+    return structural_schema(schema["openAPIV3Schema"])
 
 
 def _kind(spec: Body, version: Body, stored: Body, *, ending: bool) -> Kind:

@@ -8,7 +8,7 @@ import re
 
 from kubeloop.client.transport import Request, Response
 from kubeloop.simulator.answers import NOT_FOUND, refused
-from kubeloop.simulator.definitions import Definitions
+from kubeloop.simulator.definitions import DEFINITIONS, Definitions
 from kubeloop.simulator.kinds import BUILT_IN, Kind, Kinds
 from kubeloop.simulator.lists import expired, read_version
 from kubeloop.simulator.options import ListOptions, WriteOptions, boolean, list_options
@@ -108,6 +108,17 @@ class ApiServer:
             self._caches[change.resource] = cache
         cache.changed(change)
         self._definitions.changed(change)
+        if change.resource == DEFINITIONS and change.before is not None:
+            self._end_watches(change)
+
+    def _end_watches(self, change: Change) -> None:
+        """Of a kind that is not defined any more, or otherwise: clients begin anew."""
+        before, now = change.before, change.now
+        assert before is not None
+        if change.type == "DELETED" or before.body["spec"] != now.body["spec"]:
+            for stream in tuple(self._streams):
+                if stream.resource == change.key:
+                    stream.close()
 
     def _find(self, request: Request) -> tuple[Kind, Route]:
         if _OLD_WATCH.match(request.path):

@@ -1,7 +1,8 @@
 """The storage (etcd): every object of every kind, one counter of revisions, and the history of changes.
 
 A write is one change with the next revision, which becomes the object's resourceVersion. Stored bodies are never
-changed again: history, watch caches and answers share them, and their encoded bytes. Several API servers may share one
+changed again: history, watch caches and answers share them, and their encoded bytes. (Where the schema of a custom kind
+changes, those stored before are read anew.) Several API servers may share one
 storage. Chance (UIDs, generated names) comes from its `random` alone.
 
 Like kube-apiserver's compactor it forgets, every five minutes of the wall clock, what is older than five minutes.
@@ -39,6 +40,12 @@ class Stored:
         self.body = body
         self.revision = revision
         self._encoded: dict[str, bytes] = {}
+
+    def read_as(self, body: Body) -> None:
+        """It is another body, at the same version."""
+        if body != self.body:
+            self.body = body
+            self._encoded.clear()
 
     def encoded(self, kind: Kind) -> bytes:
         """As `kind` serves it."""
@@ -127,6 +134,11 @@ class Storage:
         stored = self._next({**body, "metadata": (meta := {**body["metadata"]})}, meta)
         self._commit(Change("DELETED", resource, key, stored, before, time.time()))
         return stored
+
+    def reread(self, resource: str, read: Callable[[Body], Body]) -> None:
+        """What is there is seen otherwise from now on, as if read anew; nothing is written."""
+        for stored in self.objects(resource).values():
+            stored.read_as(read(stored.body))
 
     def compact(self) -> None:
         """Forgets all history: no list and no watch goes on from an earlier revision."""

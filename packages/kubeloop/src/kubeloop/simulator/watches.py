@@ -55,6 +55,10 @@ class WatchStream:
         self._most_unread = sys.maxsize
         self._after = 0  # changes up to this version have been sent, or are not wanted
 
+    @property
+    def resource(self) -> str:
+        return self._cache.resource
+
     def open(self, *, initial: bool, version: int, initial_until: int | None) -> None:
         """Begins after `version`, or (`initial`) with what the cache has."""
         cache = self._cache
