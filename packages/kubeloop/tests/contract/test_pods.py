@@ -105,6 +105,15 @@ async def test_the_node_of_a_pod_is_not_patched(api: Api) -> None:
     assert (refused.status, refused.causes) == (422, [("FieldValueForbidden", "spec")])
 
 
+async def test_a_write_of_the_status_takes_labels_too_but_no_spec(api: Api) -> None:
+    """Unlike that of a custom kind."""
+    made = await api.made(pod("a"), Pod)
+    change = {"metadata": {"labels": {"team": "red"}}, "spec": {"activeDeadlineSeconds": 5}, "status": {"message": "m"}}
+    merged = await api.merge("a", change, kind=Pod, subresource="status")
+    assert (merged.meta["labels"], merged.body["status"]["message"]) == ({"app": "a", "team": "red"}, "m")
+    assert merged.body["spec"] == made.body["spec"]
+
+
 async def test_the_image_of_a_container_can_change(api: Api) -> None:
     await api.made(pod("a"), Pod)
     changed = await api.merge("a", {"spec": {"containers": [{**CONTAINER, "image": "example.com/i:2"}]}}, kind=Pod)
