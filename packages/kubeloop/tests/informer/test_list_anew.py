@@ -103,3 +103,35 @@ def test_who_asks_at_once_shares_a_list_and_who_gives_up_disturbs_nobody() -> No
 
     trace = informing(part)
     assert len([line for line in trace if line.call]) == 2
+
+
+def test_an_event_that_comes_at_that_very_moment_does_not_put_the_list_off() -> None:
+    async def part(world: World, informer: k.Informer[k.ConfigMap]) -> None:
+        async def ask() -> None:
+            await asyncio.sleep(2.0)
+            await informer.list_anew()
+
+        await informer.wait_synced()
+        await asyncio.sleep(5)
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0)
+        world.processes["one"].isolate(2.0)  # what comes meanwhile is delivered when it ends
+        await create(world, "one")
+        began_s = world.now
+        await asking
+        assert world.now - began_s < 3
+
+    informing(part)
+
+
+def test_it_may_be_asked_for_when_the_watch_is_just_given_up() -> None:
+    async def part(world: World, informer: k.Informer[k.ConfigMap]) -> None:
+        await informer.wait_synced()
+        await asyncio.gather(*(ask_after(informer, turns) for turns in range(6)))
+
+    async def ask_after(informer: k.Informer[k.ConfigMap], turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await informer.list_anew()
+
+    informing(part)

@@ -157,7 +157,7 @@ class Reflector(Generic[T]):
         self._asked += 1
         done: asyncio.Future[None] = loop.create_future()
         self._askers.append((self._asked, done))
-        if self._following is not None:
+        if self._following is not None and not self._following.expired():  # that ends by itself
             self._following.reschedule(loop.time())
         await done
 
@@ -334,6 +334,8 @@ class Reflector(Generic[T]):
                 async for event in events:
                     self._take(event)
                     armed = self._heard(loop.time(), silence, armed)
+                    if self._askers and self._asked_since(due):
+                        return  # the event came first, and has put off the end that was asked for
         except TimeoutError as error:
             if self._asked_since(due):
                 return
