@@ -58,12 +58,17 @@ def public_name(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref,
 def signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, arguments: str | None, returns: str | None
 ) -> tuple[str | None, str | None] | None:
-    """A protocol is implemented, not made; what `asynccontextmanager` made is for `async with`."""
+    """A protocol is implemented, not made; what `(async)contextmanager` made is for `with`; a default is Python."""
     if what == "class" and getattr(obj, "_is_protocol", False):
         return "", None
-    made = what in ("function", "method") and inspect.isasyncgenfunction(inspect.unwrap(obj))
-    if made and returns and not inspect.isasyncgenfunction(obj):
-        return arguments, re.sub(r"^(~?[\w.]*)AsyncIterator\[", "AbstractAsyncContextManager[", returns)
+    if arguments and "<factory>" in arguments:  # a dataclass's: no Python, so the types would be left as they are
+        return arguments.replace("<factory>", "..."), returns
+    if what in ("function", "method") and returns and hasattr(obj, "__wrapped__"):
+        inner = inspect.unwrap(obj)
+        if inspect.isasyncgenfunction(inner):
+            return arguments, re.sub(r"^(~?[\w.]*)AsyncIterator\[", "AbstractAsyncContextManager[", returns)
+        if inspect.isgeneratorfunction(inner):
+            return arguments, re.sub(r"^(~?[\w.]*)Iterator\[", "AbstractContextManager[", returns)
     return None
 
 

@@ -6,8 +6,6 @@ It makes its own CRD, keeps copies right whoever changes them, tells their numbe
 """
 
 import asyncio
-import logging
-import os
 from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
@@ -55,9 +53,9 @@ def desire(shared: SharedConfig, namespaces: Iterable[k.Namespace]) -> dict[str,
     }
 
 
-async def run(config: k.ClusterConfig) -> None:
+async def run(cluster: k.ClusterConfig | k.Cluster) -> None:
     lease = k.LeaseName("default", "shared-config")
-    async with k.open_runtime(config, name="shared-config", lease=lease) as runtime:
+    async with k.open_runtime(cluster, name="shared-config", lease=lease) as runtime:
         client = runtime.client
         await runtime.ensure_definitions(SharedConfig)
         shared_configs = runtime.informer(SharedConfig)
@@ -71,14 +69,15 @@ async def run(config: k.ClusterConfig) -> None:
             desired = desire(shared, namespaces.store.list())
             actual = [one for one in copies.store.list() if one.metadata.labels.get(LABEL) == key.name]
             for copy in actual:
-                if copy.metadata.namespace not in desired:
-                    await client.delete(k.ConfigMap, copy.metadata.name, namespace=copy.metadata.namespace)
+                meta = copy.metadata
+                if meta.namespace not in desired:
+                    await client.delete(k.ConfigMap, meta.name, namespace=meta.namespace, uid=meta.uid)
             right = {one.metadata.namespace for one in actual if one.data == shared.spec.data}
             for namespace in sorted(desired.keys() - right):
                 await client.apply(desired[namespace], force=True)
             if shared.status.copies != len(desired):
                 patch = k.MergePatch({"status": {"copies": len(desired)}})
-                await client.patch(SharedConfig, key.name, patch, subresource="status")
+                await client.patch(SharedConfig, key.name, patch, subresource="status", uid=shared.metadata.uid)
             return k.DONE
 
         controller = runtime.controller("shared-config", reconcile)
@@ -88,5 +87,5 @@ async def run(config: k.ClusterConfig) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    asyncio.run(k.until_signalled(run(k.load_config(os.environ.get("KUBECONFIG", "")))))
+    k.set_up_logging()
+    asyncio.run(k.until_signalled(run(k.load_config())))

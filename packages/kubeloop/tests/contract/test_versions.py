@@ -1,5 +1,7 @@
 """Versions, conflicts, generations, and what a subresource keeps apart."""
 
+from kubeloop.model.core import Node
+
 from .api import Api, config_map, gadget
 from .kinds import ConfigMap, Gadget, Lease
 
@@ -10,8 +12,13 @@ async def test_a_created_object_has_identity_version_generation_and_managed_fiel
     assert (made.meta["generation"], made.meta["namespace"]) == (1, api.namespace)
 
 
-async def test_core_kinds_without_a_spec_have_no_generation(api: Api) -> None:
+async def test_config_maps_and_nodes_have_no_generation(api: Api) -> None:
     assert "generation" not in (await api.made(config_map("a"), ConfigMap)).meta
+    node = {"metadata": {"name": api.namespace}, "spec": {"unschedulable": True}}
+    made = await api.call("POST", Node.resource.path(), node)
+    assert made.status == 201
+    assert "generation" not in made.meta
+    await api.call("DELETE", Node.resource.path(name=api.namespace))
 
 
 async def test_each_write_of_a_kind_has_a_greater_version(api: Api) -> None:

@@ -34,10 +34,8 @@ def test_sigterm_ends_python_without_any_finally_unless_it_is_handled() -> None:
 def test_the_order_of_a_set_of_texts_is_another_in_each_process() -> None:
     source = "print(*{'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'})"
     orders = {
-        subprocess.run(
-            [sys.executable, "-c", source], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
-        ).stdout
-        for seed in ("1", "2", "3")
+        subprocess.run([sys.executable, "-c", source], env={}, capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
     }
     assert len(orders) > 1
     assert {" ".join(sorted(order.split())) for order in orders} == {"a b c d e f g h"}

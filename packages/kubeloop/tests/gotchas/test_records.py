@@ -1,7 +1,9 @@
 """What is made outside the cluster, and the moment between making it and writing it down."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import kubeloop as k
 from kubeloop.simulator import SimulatedCluster
@@ -10,6 +12,7 @@ from kubeloop.testing.incarnation import Process
 from kubeloop.testing.virtual_time import virtual_time
 from kubeloop.testing.world import World, simulate
 
+from ..examples.programs import load
 from ..kinds import Widget
 from .running import client_of
 
@@ -108,3 +111,32 @@ async def swept(*, owners_first: bool) -> dict[str, str]:
 async def test_a_sweep_that_lists_the_owners_first_takes_what_was_made_meanwhile() -> None:
     assert (await swept(owners_first=True)).keys() == {"stranger's"}
     assert (await swept(owners_first=False)).keys() == {"stranger's", "new"}
+
+
+def test_what_an_object_left_whose_finalizer_a_person_took_off_is_swept(tmp_path: Path) -> None:
+    """By the example's sweep; and its controller goes on with the others, also with the next one of that name."""
+    website = load("website")
+
+    async def scenario(world: World) -> None:
+        async def made(name: str) -> None:
+            meta = k.ObjectMeta(name=name, namespace="default")
+            await world.client.create(website.Website(metadata=meta, spec=website.WebsiteSpec(host=name)))
+
+        await k.ensure_definitions(world.client, (website.Website,))
+        running = world.start("websites", lambda process: website.run(process, website.Zone(tmp_path)))
+        await made("old")
+        await world.quiet()
+        running.kill(restart_s=60)  # else it would be quicker than any person
+        await world.client.delete(website.Website, "old", namespace="default")
+        no_finalizers = k.MergePatch({"metadata": {"finalizers": None}})
+        await world.client.patch(website.Website, "old", no_finalizers, namespace="default")
+        assert not world.list(website.Website)
+        left = (tmp_path / "old").readlink()
+        await made("old")
+        await world.quiet()
+        await asyncio.sleep(600)
+        (again,) = world.list(website.Website)
+        assert (tmp_path / "old").readlink() == Path(again.metadata.uid) != left
+        assert k.is_true(again.status.conditions, "Ready")
+
+    simulate(scenario, seed=1)

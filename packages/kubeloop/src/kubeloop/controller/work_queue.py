@@ -63,7 +63,10 @@ class _Work:
 
 
 class WorkQueue(Generic[K]):
-    """See the module. All methods but `get` and `drained` are synchronous; use within one running event loop."""
+    """Keys that need work, each once, and never with two workers.
+
+    All methods but `get` and `drained` are synchronous; use within one running event loop.
+    """
 
     def __init__(
         self,

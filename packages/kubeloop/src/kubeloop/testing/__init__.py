@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from kubeloop.testing.control_plane import ControlPlane
     from kubeloop.testing.exploration import Exploration, explore
     from kubeloop.testing.failures import NotDeterministic, ScenarioFailed
-    from kubeloop.testing.faults import Fault, FaultKind
+    from kubeloop.testing.faults import Fault, FaultKind, ScriptedFaults, SeededFaults
     from kubeloop.testing.incarnation import Process
     from kubeloop.testing.naming import load_module
     from kubeloop.testing.program import Program, StartFailed
     from kubeloop.testing.pytest_plugin import Simulation
     from kubeloop.testing.scenario import Scenario
+    from kubeloop.testing.trace import Trace
     from kubeloop.testing.workers import Workers
-    from kubeloop.testing.world import World, simulate
+    from kubeloop.testing.world import SimulationFailed, World, simulate
 
 __all__ = [
     "Assets",
@@ -34,8 +35,12 @@ __all__ = [
     "Program",
     "Scenario",
     "ScenarioFailed",
+    "ScriptedFaults",
+    "SeededFaults",
     "Simulation",
+    "SimulationFailed",
     "StartFailed",
+    "Trace",
     "Workers",
     "World",
     "backend_call",
@@ -51,14 +56,15 @@ _MODULES = {
     "control_plane": ("ControlPlane",),
     "exploration": ("Exploration", "explore"),
     "failures": ("NotDeterministic", "ScenarioFailed"),
-    "faults": ("Fault", "FaultKind"),
+    "faults": ("Fault", "FaultKind", "ScriptedFaults", "SeededFaults"),
     "incarnation": ("Process",),
     "naming": ("load_module",),
     "program": ("Program", "StartFailed"),
     "pytest_plugin": ("Simulation",),
     "scenario": ("Scenario",),
+    "trace": ("Trace",),
     "workers": ("Workers",),
-    "world": ("World", "simulate"),
+    "world": ("SimulationFailed", "World", "simulate"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -21,31 +21,31 @@ class FaultKind(StrEnum):
     """What may go wrong; `seconds` are the fault's."""
 
     # of one request
-    REQUEST_LOST = "request lost"  # no effect; the connection breaks, the sender cannot know
-    ANSWER_LOST = "answer lost"  # it took effect; the connection breaks before the answer
-    LATE_EFFECT = "late effect"  # the connection breaks; it takes effect `seconds` later, whoever leads by then
-    NO_ANSWER = "no answer"  # half-open: neither effect nor answer, until the sender gives up
-    SLOW = "slow"  # it takes effect at once, and is answered after `seconds`
-    CONFLICT = "conflict"  # 409, without effect
-    GONE = "gone"  # 410: a list's continue token, or the version of a watch
-    THROTTLED = "throttled"  # 429 with Retry-After of `seconds`, without effect
-    UNAVAILABLE = "unavailable"  # 503, without effect
-    FAILED = "failed"  # 500 after it took effect
+    REQUEST_LOST = "request lost"  #: no effect; the connection breaks, the sender cannot know
+    ANSWER_LOST = "answer lost"  #: it took effect; the connection breaks before the answer
+    LATE_EFFECT = "late effect"  #: the connection breaks; it takes effect `seconds` later, whoever leads by then
+    NO_ANSWER = "no answer"  #: half-open: neither effect nor answer, until the sender gives up
+    SLOW = "slow"  #: it takes effect at once, and is answered after `seconds`
+    CONFLICT = "conflict"  #: 409, without effect
+    GONE = "gone"  #: 410: a list's continue token, or the version of a watch
+    THROTTLED = "throttled"  #: 429 with Retry-After of `seconds`, without effect
+    UNAVAILABLE = "unavailable"  #: 503, without effect
+    FAILED = "failed"  #: 500 after it took effect
     # of one watch, `seconds` after it was opened
-    WATCH_CLOSED = "watch closed"  # in order, as at its timeoutSeconds
-    WATCH_BROKEN = "watch broken"
-    WATCH_GONE = "watch gone"  # an ERROR event of 410
-    WATCH_SILENT = "watch silent"  # half-open: nothing comes any more
-    WATCH_STALLED = "watch stalled"  # what comes from now on is delivered together after `seconds`: reordered
+    WATCH_CLOSED = "watch closed"  #: in order, as at its timeoutSeconds
+    WATCH_BROKEN = "watch broken"  #: in the middle, as when the connection is reset
+    WATCH_GONE = "watch gone"  #: an ERROR event of 410
+    WATCH_SILENT = "watch silent"  #: half-open: nothing comes any more
+    WATCH_STALLED = "watch stalled"  #: what comes from now on is delivered together after `seconds`: reordered
     # of the servers
-    STALE = "stale"  # this server's watch cache of this resource stands still for `seconds`
-    RESTART = "restart"  # this API server starts anew, and is back after `seconds`
-    COMPACTION = "compaction"  # the history so far is forgotten
+    STALE = "stale"  #: this server's watch cache of this resource stands still for `seconds`
+    RESTART = "restart"  #: this API server starts anew, and is back after `seconds`
+    COMPACTION = "compaction"  #: the history so far is forgotten
     # of the process that calls
-    CUT_OFF = "cut off"  # nothing of it reaches the API, and nothing comes back, for `seconds`
-    PAUSE = "pause"  # the request leaves, then the process does not run for `seconds`, as after SIGSTOP
-    KILL_BEFORE = "kill before"  # the request does not leave; it is started again after `seconds`
-    KILL_AFTER = "kill after"  # killed at the instant of the effect
+    CUT_OFF = "cut off"  #: nothing of it reaches the API, and nothing comes back, for `seconds`
+    PAUSE = "pause"  #: the request leaves, then the process does not run for `seconds`, as after SIGSTOP
+    KILL_BEFORE = "kill before"  #: the request does not leave; it is started again after `seconds`
+    KILL_AFTER = "kill after"  #: killed at the instant of the effect
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -40,7 +40,9 @@ class Exited(Exception):
 
 
 class Process(Owner):
-    """See the module. It is the `Cluster` that its main is given; `incarnation` counts those of its name, from 1."""
+    """One incarnation of a program, and all that its main has started. It is the `Cluster` that its main is given;
+    `incarnation` counts those of its name, from 1.
+    """
 
     def __init__(self, world: "World", name: str, incarnation: int, *, reliable: bool) -> None:
         super().__init__(name)

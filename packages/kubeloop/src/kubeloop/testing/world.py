@@ -55,8 +55,10 @@ class SimulationFailed(AssertionError):
 
 
 class World:
-    """See the module. `client` is the user's hand: no fault happens to it. `backend` is a scenario's own simulated
-    world, `checks` are called after each write that took effect.
+    """One run: storage, API servers, processes, faults, trace.
+
+    `client` is the user's hand: no fault happens to it. `backend` is a scenario's own simulated world, `checks` are
+    called after each write that took effect.
     """
 
     def __init__(self, loop: VirtualTimeLoop, *, seed: int, faults: Faults, servers: int = 1) -> None:
