@@ -108,11 +108,23 @@ def test_metadata(servers: tuple[Server, Server], namespace: str, meta: dict[str
 
 @pytest.mark.parametrize(
     "body",
-    [{"data": {"a": "x"}, "binaryData": {"a": "YQ=="}}, {"data": {"..": "x"}}],
-    ids=str,
+    [
+        {"data": {"a": "x"}, "binaryData": {"a": "YQ=="}},
+        {"data": {"..": "x"}},
+        {"data": []},
+        {"metadata": {"generateName": "A_"}},
+        {"metadata": {"generateName": "a" * 300}},
+    ],
+    ids=lambda body: str(body)[:60],
 )
-def test_config_maps(servers: tuple[Server, Server], namespace: str, body: dict[str, Any]) -> None:
+def test_config_maps_that_are_refused(servers: tuple[Server, Server], namespace: str, body: dict[str, Any]) -> None:
     same(servers, "POST", _CONFIG_MAPS.format(namespace), {"metadata": {"name": "a"}, **body})
+
+
+def test_a_value_that_is_null_is_there(servers: tuple[Server, Server], namespace: str) -> None:
+    body = {"metadata": {"name": "a"}, "data": {"a": None}}
+    for server in servers:
+        assert server.call("POST", _CONFIG_MAPS.format(namespace), body)[1]["data"] == {"a": ""}
 
 
 @pytest.mark.parametrize(

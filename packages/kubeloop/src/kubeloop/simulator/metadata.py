@@ -83,7 +83,10 @@ def _each_once(owners: list[Body]) -> list[Body]:
 
 def metadata_problems(meta: Body, resource: str, *, custom: bool) -> list[Cause]:
     """What is wrong with the metadata of an object of this resource."""
-    causes = _name_problems(meta, resource)
+    prefix = meta.get("generateName", "")
+    causes = _name_problems(_ended(prefix), resource, prefix, "metadata.generateName") if prefix else []
+    name = meta.get("name", "")
+    causes += _name_problems(name, resource, name, "metadata.name") if name else [_NAMELESS]
     for key, value in meta.get("labels", {}).items():
         causes += _key_problems(key, "metadata.labels")
         if not _LABEL_VALUE.fullmatch(value) or len(value) > 63:
@@ -147,19 +150,25 @@ _LABEL_KEY_TEXT = (
 )
 
 
-def _name_problems(meta: Body, resource: str) -> list[Cause]:
-    name = meta.get("name", "")
-    if not name:
-        return [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
+_NAMELESS = Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")
+
+
+def _ended(prefix: str) -> str:
+    """A beginning of names may end with what a name may not."""
+    return f"{prefix[:-1]}a" if prefix.endswith("-") and len(prefix) > 1 else prefix
+
+
+def _name_problems(name: str, resource: str, said: str, field: str) -> list[Cause]:
+    """What is wrong with a name; `said` is what stands in the field."""
     plural = resource.partition(".")[0]
     if plural in _PATH_SEGMENT_KINDS:
         right = name not in (".", "..") and not set(name) & set("/%")
-        return [] if right else [_invalid(name, "may not be a path", "metadata.name")]
+        return [] if right else [_invalid(said, "may not be a path", field)]
     if resource in _DNS_LABEL_KINDS:
-        return dns_label_problems(name, "metadata.name")
+        return [_invalid(said, _DNS_LABEL_TEXT, field)] if dns_label_problems(name, field) else []
     if _DNS_SUBDOMAIN.fullmatch(name) and len(name) <= 253:
         return []
-    return [_invalid(name, _DNS_SUBDOMAIN_TEXT)]
+    return [_invalid(said, _DNS_SUBDOMAIN_TEXT, field)]
 
 
 def dns_label_problems(value: str, field: str) -> list[Cause]:
@@ -199,5 +208,5 @@ def _owner_problems(owners: list[Body]) -> list[Cause]:
     return causes
 
 
-def _invalid(value: str, why: str, field: str = "metadata.name") -> Cause:
+def _invalid(value: str, why: str, field: str) -> Cause:
     return Cause("FieldValueInvalid", f'Invalid value: "{value}": {why}', field)

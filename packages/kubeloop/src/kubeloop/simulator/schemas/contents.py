@@ -83,10 +83,15 @@ def without_empties(node: Node | None, value: Any) -> Any:
     if node is None:
         return value
     if isinstance(value, dict):
-        found = {}
+        found: dict[str, Any] = {}
         for name, one in value.items():
             child = node.child(name)
-            if one == [] or (one == {} and child is not None and child.open and name in node.properties):
+            if one == [] and (child is None or child.types == ("array",)):
+                continue
+            if one is None and child is not None and child.types == ("string",) and name not in node.properties:
+                found[name] = ""  # a value of a map is there
+                continue
+            if one == {} and child is not None and child.open and name in node.properties:
                 continue
             found[name] = without_empties(child, one) if isinstance(one, dict | list) else one
         return value if len(found) == len(value) and all(value[name] is found[name] for name in found) else found
