@@ -171,7 +171,9 @@ def test_a_description_ends_with_the_events(kubectl: Kubectl) -> None:
     assert re.search(r"Labels:\s+team=red\n", described)
     assert re.search(r"Colour:\s+red\n", described)
     assert re.search(r"Warning\s+Broken\s+\S+\s+breaker\s+It broke", described)
-    [head, row] = kubectl.lines("get", "events")
+    lines = kubectl.lines("get", "events")
+    assert len(lines) == 2, lines
+    [head, row] = lines
     assert head == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
     assert row[1:] == ["Warning", "Broken", "widget/a", "It", "broke"]
     assert "It broke" in kubectl.run("events", "--for", "widget/a")
