@@ -111,16 +111,6 @@ class DeletesWhatItDoesNotOwn(Disks):
                 await self.cloud.delete(found.id)
 
 
-class SweepsByItsStore(Disks):
-    """Acts on a stale read: the store may not show a Disk yet whose cloud disk is there."""
-
-    async def sweep(self) -> None:
-        alive = {self.tag(disk) for disk in self.store.list()}
-        for found in await self.cloud.tagged(TAG):
-            if found.tag not in alive:
-                await self.cloud.delete(found.id)
-
-
 class NamesByChance(Disks):
     """A tag of its own for each try: what an earlier one made is not found."""
 
@@ -186,13 +176,6 @@ class KnowsPodsByName(Slots):
         if name is not None:
             await self.tell(pod, name)
         return k.DONE if name is not None else k.Result(requeue_after_s=5.0)
-
-
-class FreesByItsStore(Slots):
-    """Acts on a stale read: its store of pods may be behind that of slots, and not show the pod yet."""
-
-    async def free(self, slot: Slot) -> None:
-        await self.delete(slot)
 
 
 class TakesByItsStore(Slots):
@@ -262,12 +245,11 @@ DISKS = (
     SwallowsItsCancellation,
     OverwritesTheFinalizers,
     DeletesWhatItDoesNotOwn,
-    SweepsByItsStore,
     NamesByChance,
     WaitsForDeletions,
     WorksOnTheFirstEvent,
 )
-SLOTS = (KnowsPodsByName, FreesByItsStore, TakesByItsStore, TakesAlreadyExistsForSuccess, GivesUpOnAlreadyExists)
+SLOTS = (KnowsPodsByName, TakesByItsStore, TakesAlreadyExistsForSuccess, GivesUpOnAlreadyExists)
 FLEETS = (SaysReadyOfTheWrongGeneration, TakesItsLabelForItsOwn)
 
 PLANTED = (
