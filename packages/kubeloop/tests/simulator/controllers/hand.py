@@ -69,6 +69,17 @@ class Hand:
         """Until these config maps are left."""
         await until(lambda: self.has_only(*names))
 
+    async def heard(self) -> None:
+        """Until the collector has seen all that was made so far: it sees in order, and takes what has an owner that
+        never was.
+        """
+        meta = k.ObjectMeta(name="never", uid="never")
+        await self.made("orphan", k.ConfigMap(metadata=meta).owner_reference())
+        await until(self._orphan_is_gone)
+
+    async def _orphan_is_gone(self) -> bool:
+        return await self.find(k.ConfigMap, "orphan") is None
+
     async def are_deleting(self, *names: str) -> bool:
         """They are still there, but not for long."""
         found = [await self.find(k.ConfigMap, name) for name in names]

@@ -41,7 +41,7 @@ async def an_owner_deleted_in_the_foreground_goes_after_those_that_block_it(hand
     await hand.made("blocking", blocked(owner), finalizers=(HOLD,))
     await hand.made("other", blocked(owner, blocks=False), finalizers=(HOLD,))
     await hand.made("free", blocked(owner))
-    await asyncio.sleep(NEVER_S)  # the real one must have heard of them all
+    await hand.heard()
     await hand.delete("owner", "Foreground")
     await hand.until_only("owner", "blocking", "other")
     found = await hand.find(k.ConfigMap, "owner")
@@ -57,7 +57,7 @@ async def a_deletion_in_the_foreground_goes_all_the_way_down(hand: Hand) -> None
     owner = await hand.made("owner")
     child = await hand.made("child", blocked(owner))
     await hand.made("grandchild", blocked(child), finalizers=(HOLD,))
-    await asyncio.sleep(NEVER_S)  # the real one must have heard of them all
+    await hand.heard()
     await hand.delete("owner", "Foreground")
     await until(lambda: hand.are_deleting("owner", "child", "grandchild"))
     await hand.let_go(k.ConfigMap, "grandchild")
@@ -67,7 +67,7 @@ async def a_deletion_in_the_foreground_goes_all_the_way_down(hand: Hand) -> None
 async def an_owner_may_orphan_its_dependents(hand: Hand) -> None:
     owner = await hand.made("owner")
     await hand.made("child", blocked(owner))
-    await asyncio.sleep(NEVER_S)  # the real one must have heard of them all
+    await hand.heard()
     await hand.delete("owner", "Orphan")
     await hand.until_only("child")
     child = await hand.find(k.ConfigMap, "child")
@@ -116,7 +116,7 @@ async def two_that_block_each_other_go_both(hand: Hand) -> None:
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "second", "uid": second.metadata.uid}
     patch = k.MergePatch({"metadata": {"ownerReferences": [{**reference, "blockOwnerDeletion": True}]}})
     await hand.client.patch(k.ConfigMap, "first", patch, namespace=hand.namespace)
-    await asyncio.sleep(NEVER_S)  # the real one must have heard of them all
+    await hand.heard()
     await hand.delete("first", "Foreground")
     await hand.until_only()
 
