@@ -191,6 +191,25 @@ async def test_an_object_that_a_live_read_does_not_find_is_not_brought_back_by_o
     assert informer.store.get(KEY) == widget("a", 13)
 
 
+class Late(Live):
+    """Is answered after its watch has told of the object's deletion."""
+
+    async def list(self, kind: type[Any], **asked: Any) -> ListPage[Any]:
+        found = await super().list(kind, **asked)
+        self.informer.deleted(KEY, widget("a", 13), "13")
+        return found
+
+    informer: Informer[Widget]
+
+
+async def test_a_live_read_that_the_watch_overtakes_brings_nothing_back() -> None:
+    live = Late(page(12, widget("a", 9)))
+    live.informer = informer = Informer(live, Widget)
+    informer.replaced([widget("a", 7)], [], "7")
+    await _returns(informer.caught_up(_wrote(9), timeout_s=0.01))
+    assert informer.store.get(KEY) is None
+
+
 async def test_a_live_read_that_does_not_decode_is_kept_aside() -> None:
     broken = Undecodable(KEY, "uid-a", "9", "bad")
     informer = Informer(Live(ListPage((), "12", undecodable=(broken,))), Widget)

@@ -174,6 +174,8 @@ class Informer(Generic[T]):
         page = await self._source.list(
             self.kind, namespace=one.namespace, label_selector=one.label_selector, field_selector=one.field_selector
         )
+        if 0 < version_number(page.resource_version) <= self._reached:
+            return  # the watch has come this far meanwhile: an object here may have been deleted since
         for broken in page.undecodable:
             self._keep_broken(broken)
         for obj in page.items:
