@@ -51,7 +51,7 @@ test-kuryr:
 test-servers:
 	$(BIN)/pytest -p no:cacheprovider $(SERVERS)
 test-rest:
-	nice $(BIN)/pytest packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 240
+	nice $(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 240
 
 RUNS ?= 100000
 sim: $(READY) ## RUNS simulated runs of the sample controllers, with faults by new seeds; on all cores
