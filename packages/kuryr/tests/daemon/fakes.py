@@ -6,12 +6,15 @@ Before and after every effect there is one await, so that a test can cancel at e
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from kubeloop import Request, Response
 from kubeloop import errors as kube
+from kuryr.daemon.cni.server import CniHandler
+from kuryr.daemon.host import CniService
 from kuryr.daemon.kernel import AttachedLink, AttachRequest, NetnsGone
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.vswitch import (
@@ -171,6 +174,23 @@ class FakeVswitch:
         self.connected = connected
         async with self._changed:
             self._changed.notify_all()
+
+
+@dataclass
+class FakeHost:
+    """A `Host` of such parts."""
+
+    kernel: Any
+    vswitch: Any
+    ovn: Any
+    boot_id: str = "boot-1"
+    families: tuple[str, ...] = ("IPv4", "IPv6")
+
+    def cni(self, handler: CniHandler) -> CniService:
+        raise NotImplementedError("nobody calls CNI here")
+
+    def install(self) -> None:
+        return
 
 
 class FakeApi:

@@ -15,7 +15,7 @@ from kuryr.daemon.reporting import NodeReporter, Observation, desire_status
 from kuryr.daemon.vswitch import VswitchSystem
 from kuryr.model.resources import KuryrNode, KuryrNodeStatus
 
-from .fakes import FakeApi, FakeVswitch
+from .fakes import FakeApi, FakeHost, FakeVswitch
 
 NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 LATER = NOON + datetime.timedelta(hours=1)
@@ -121,7 +121,7 @@ class Node:
     @asynccontextmanager
     async def reported(self, *, look_every_s: float) -> AsyncIterator[None]:
         client = Client(self.api)
-        reporter = NodeReporter(client, self.vswitch, self, self, node="n1", look_every_s=look_every_s)
+        reporter = NodeReporter(client, FakeHost(self, self.vswitch, self), node="n1", look_every_s=look_every_s)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(reporter.run())
             yield

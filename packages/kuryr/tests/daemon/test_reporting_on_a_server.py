@@ -11,7 +11,7 @@ from kuryr.daemon.reporting import NodeReporter
 from kuryr.model.resources import KuryrNode
 
 from ..conftest import acting_as, refusals
-from .fakes import FakeVswitch
+from .fakes import FakeHost, FakeVswitch
 
 
 class Underlay:
@@ -35,7 +35,7 @@ async def test_a_node_reports_itself_also_when_its_daemon_is_started_again(contr
         reported = Informer(client, KuryrNode)
         following = group.create_task(reported.run())
         for bridges, healthy in (("br-int",), True), ((), False):
-            reporter = NodeReporter(daemons, FakeVswitch(*bridges), Underlay(), Connected(), node=name)
+            reporter = NodeReporter(daemons, FakeHost(Underlay(), FakeVswitch(*bridges), Connected()), node=name)
             reporting = group.create_task(reporter.run())
 
             def is_told(one: KuryrNode | None, healthy: bool = healthy) -> bool:

@@ -33,7 +33,8 @@ def _claim(*, pod_uid: str = "pod-uid", deleting: bool = False) -> KuryrPort:
         port_id="port", mac_address="02:00:00:00:00:01", mtu=1442, addresses=(Address(ip="10.0.0.2", prefix_length=16),)
     )
     return KuryrPort(
-        metadata=meta, spec=KuryrPortSpec(pod_uid=pod_uid, node="node1", pool="pool", interfaces=(interface,))
+        metadata=meta,
+        spec=KuryrPortSpec(pod_uid=pod_uid, node="node1", node_uid="n1", pool="pool", interfaces=(interface,)),
     )
 
 

@@ -2,13 +2,27 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from kubeloop import ApiError, Change, Client, Namespace, ObjectKey, Pod, Runtime, load_config
+from kubeloop import (
+    ApiError,
+    Change,
+    Client,
+    Cluster,
+    ClusterConfig,
+    Fence,
+    Namespace,
+    ObjectKey,
+    Pod,
+    Runtime,
+    load_config,
+)
 from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.ownership import ClusterId, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
-from kuryr.openstack.clouds import load_cloud
+from kuryr.openstack.clouds import Cloud, load_cloud
 from kuryr.openstack.errors import OpenStackError, Unauthorised
 from kuryr.openstack.neutron import Neutron
 from kuryr.openstack.placement import Placement, fetch_placement
@@ -24,19 +38,36 @@ log = logging.getLogger(__name__)
 _PORT_INDEX = "port"
 
 
+OpenCloud = Callable[[Fence], AbstractAsyncContextManager[Session]]
+"""The network service as the controller reaches it, writes fenced: the seam that a simulated OpenStack replaces."""
+
+
 async def run_controller(configuration: Configuration) -> None:
     """Runs until cancelled."""
     require(configuration.neutron.network, "neutron.network")
     cloud = load_cloud(configuration.openstack.cloud, configuration.openstack.clouds_file)
-    cluster_config = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
-    exchange = HttpExchange(cloud)
-    session = Session(KeystoneToken(cloud), exchange, "network", user_agent=user_agent("controller"))
-    neutron = Neutron(session, timeout_s=configuration.neutron.timeout_s)
+    cluster = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
+    await control(configuration, cluster, lambda fence: _open_cloud(cloud, fence))
+
+
+async def control(configuration: Configuration, cluster: ClusterConfig | Cluster, open_cloud: OpenCloud) -> None:
+    """The controller on the cluster and the cloud that it is given. Until cancelled."""
+    http = configuration.controller.http
+    async with (
+        open_component("controller", cluster, http) as runtime,
+        open_cloud(runtime.fence) as session,
+    ):
+        neutron = Neutron(session, timeout_s=configuration.neutron.timeout_s)
+        cluster_id, placement = await _facts(configuration, runtime.client, neutron)
+        assemble(runtime, configuration, neutron, cluster_id, placement)
+        await runtime.run()
+
+
+@asynccontextmanager
+async def _open_cloud(cloud: Cloud, fence: Fence) -> AsyncIterator[Session]:
+    exchange = HttpExchange(cloud, fence=fence)
     try:
-        async with open_component("controller", cluster_config, configuration.controller.http) as runtime:
-            cluster, placement = await _facts(configuration, runtime.client, neutron)
-            assemble(runtime, configuration, neutron, cluster, placement)
-            await runtime.run()
+        yield Session(KeystoneToken(cloud), exchange, "network", user_agent=user_agent("controller"))
     finally:
         await exchange.close()
 

@@ -3,7 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 
-from kubeloop import ClusterConfig, Runtime, open_runtime
+from kubeloop import Cluster, ClusterConfig, LeaseName, Runtime, open_runtime
 from kuryr.model.configuration import ConfigurationError
 
 FIELD_MANAGER = "kuryr"
@@ -14,9 +14,11 @@ def user_agent(component: str) -> str:
     return f"kuryr-{component}/{version('kuryr')}"
 
 
-def open_component(component: str, cluster: ClusterConfig, http: str) -> AbstractAsyncContextManager[Runtime]:
-    """A runtime of ours. `http` is where it serves metrics and health: host:port, empty for not at all. Raises
-    `ConfigurationError`.
+def open_component(
+    component: str, cluster: ClusterConfig | Cluster, http: str, *, lease: LeaseName | None = None
+) -> AbstractAsyncContextManager[Runtime]:
+    """A runtime of ours; with a `lease` only one replica works at a time. `http` is where it serves metrics and health:
+    host:port, empty for not at all. Raises `ConfigurationError`.
     """
     host, _, port = http.rpartition(":")
     if http and int(port) > 65535:
@@ -25,5 +27,6 @@ def open_component(component: str, cluster: ClusterConfig, http: str) -> Abstrac
         cluster,
         name=FIELD_MANAGER,
         user_agent=user_agent(component),
+        lease=lease,
         serve_on=(host.strip("[]"), int(port)) if http else None,
     )

@@ -14,35 +14,23 @@ import datetime
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from kubeloop import Client, Condition, MergePatch, Node, ObjectMeta, condition, set_condition
 from kubeloop import errors as kube
+from kuryr.daemon.host import Host
 from kuryr.daemon.kernel import KernelError
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.underlay import largest_pod_mtu
-from kuryr.daemon.vswitch import Vswitch, VswitchError, VswitchSystem, VswitchUnavailable
+from kuryr.daemon.vswitch import VswitchError, VswitchSystem, VswitchUnavailable
 from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrNodeStatus
 
 log = logging.getLogger(__name__)
 
 _READ_AGAIN_EVERY_S = 300.0
 _REST_S = 0.5
-
-
-class Underlay(Protocol):
-    """The links that tunnels go through: `NetlinkKernel`."""
-
-    async def get_mtus(self) -> Mapping[str, int]: ...
-
-
-class Controller(Protocol):
-    """`OvnController`."""
-
-    async def fetch_status(self) -> OvnControllerStatus: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +55,16 @@ class NodeReporter:
     def __init__(
         self,
         client: Client,
-        vswitch: Vswitch,
-        underlay: Underlay,
-        controller: Controller,
+        host: Host,
         *,
         node: str,
         look_every_s: float = 5.0,
     ) -> None:
         self._client = client
-        self._vswitch = vswitch
-        self._underlay = underlay
-        self._controller = controller
+        self._host = host
+        self._vswitch = host.vswitch
         self._node = node
         self._look_every_s = look_every_s
-        # these two do not change while a kernel runs
-        self._families = ("IPv4", "IPv6") if Path("/proc/sys/net/ipv6").exists() else ("IPv4",)
-        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._known: KuryrNode | None = None  # as the API server has it
         self._known_since_s = 0.0
 
@@ -115,17 +97,17 @@ class NodeReporter:
             except VswitchError as error:
                 problem = str(error)
         try:
-            mtus = await self._underlay.get_mtus()
+            mtus = await self._host.kernel.get_mtus()
         except KernelError as error:
             log.warning("cannot list the node's addresses: cause=%s", error)
             mtus = {}
         return Observation(
             system=system,
             switch_problem=problem,
-            controller=await self._controller.fetch_status(),
+            controller=await self._host.ovn.fetch_status(),
             mtus=mtus,
-            families=self._families,
-            boot_id=self._boot_id,
+            families=self._host.families,
+            boot_id=self._host.boot_id,
         )
 
     async def _report(self, seen: Observation) -> None:

@@ -1,8 +1,9 @@
 """Our custom resources: all the state Kuryr keeps. The CRDs are generated from these types.
 
-- KuryrNode: what a node is able to do, written by its daemon.
+- KuryrNode: what a node is able to do, written by its daemon; and the node's own port, given by the controller.
 - KuryrPortPool: the ports of one node, one network and one set of security groups. Ports belong to pools, not pods.
 - KuryrPort: the claim of one pod, by UID, on one port. Complete when created, immutable after; named as the pod.
+- KuryrCluster: the one place for what concerns all of them: the cloud's state, and what the sweeper would delete.
 """
 
 from typing import Annotated, ClassVar
@@ -46,6 +47,7 @@ class KuryrPortSpec(KubeStruct, frozen=True, kw_only=True):
 
     pod_uid: Annotated[Uid, Meta(description="UID the runtime knows the pod by; a static pod's is its config hash")]
     node: Annotated[str, Meta(description="name of the Kubernetes node", min_length=1, max_length=253)]
+    node_uid: Annotated[Uid, Meta(description="UID of the node: it may register again under its name")]
     pool: Annotated[str, Meta(description="the KuryrPortPool that owns the ports", min_length=1, max_length=253)]
     interfaces: Annotated[tuple[Interface, ...], Meta(min_length=1, max_length=8)]
     policy_generation: Annotated[int, Meta(description="generation of network policy it was made under", ge=0)] = 0
@@ -94,13 +96,26 @@ class KuryrPortPoolSpec(KubeStruct, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(description="most ports in one bulk create", ge=1, le=100)] = 1
 
 
+class QuarantinedPort(KubeStruct, frozen=True, kw_only=True):
+    """A port whose KuryrPort had to go before the node gave its receipt, as in a terminating namespace. Nobody gets it
+    until the node's daemon takes the entry away, or the node is lost and the port deleted.
+    """
+
+    port_id: Annotated[str, Meta(description="id of the Neutron port", min_length=1, max_length=64)]
+    claim_uid: Annotated[Uid, Meta(description="UID of the KuryrPort that named it")]
+    pod_uid: Annotated[Uid, Meta(description="UID of the pod that had it")]
+
+
 class KuryrPortPoolStatus(KubeStruct, frozen=True, kw_only=True):
-    """Counts of the pool's ports, for people: nothing decides by them."""
+    """Counts of the pool's ports, for people: nothing decides by them. And the ports in quarantine, which are as
+    claimed as those that a KuryrPort names.
+    """
 
     ready: Annotated[int, Meta(description="free, can be claimed now", ge=0)] = 0
     in_use: Annotated[int, Meta(description="claimed by a KuryrPort", ge=0)] = 0
     growing: Annotated[int, Meta(description="being made for a pod, or reserved for one", ge=0)] = 0
     cooling: Annotated[int, Meta(description="released, not yet free again", ge=0)] = 0
+    quarantine: Annotated[tuple[QuarantinedPort, ...], Meta(max_length=1000)] = ()
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
 
 
@@ -127,6 +142,9 @@ class KuryrNodeSpec(KubeStruct, frozen=True, kw_only=True):
     """What the controller asks of the node."""
 
     node_uid: Annotated[Uid, Meta(description="UID of the Node this describes")]
+    interface: Annotated[
+        Interface | None, Meta(description="the node's own port, through which it reaches its pods; by the controller")
+    ] = None
 
 
 class KuryrNodeStatus(KubeStruct, frozen=True, kw_only=True):
@@ -144,7 +162,7 @@ class KuryrNodeStatus(KubeStruct, frozen=True, kw_only=True):
 
 
 class KuryrNode(KubeObject, frozen=True, kw_only=True):
-    """One node, written by its daemon; its name is the node's."""
+    """One node, of the same name: made, and its status written, by its daemon; the controller gives it its port."""
 
     resource: ClassVar[Resource] = Resource(GROUP, VERSION, "kuryrnodes", "KuryrNode", namespaced=False)
     short_names: ClassVar[tuple[str, ...]] = ("kn",)
@@ -161,4 +179,56 @@ class KuryrNode(KubeObject, frozen=True, kw_only=True):
     status: KuryrNodeStatus = KuryrNodeStatus()
 
 
-KINDS: tuple[type[KubeObject], ...] = (KuryrNode, KuryrPortPool, KuryrPort)
+CLUSTER_NAME = "kuryr"
+"""The name of the one KuryrCluster."""
+
+
+class KuryrClusterSpec(KubeStruct, frozen=True, kw_only=True):
+    """What people decide."""
+
+    approved_sweep: Annotated[
+        str, Meta(description="digest of the sweep that may delete although the guard stops it", max_length=64)
+    ] = ""
+
+
+class SweepStep(KubeStruct, frozen=True, kw_only=True):
+    """One thing the sweeper would delete."""
+
+    kind: Annotated[str, Meta(description="Port (of Neutron) or KuryrPort", max_length=32)]
+    name: Annotated[str, Meta(description="the port's id, or namespace/name", max_length=320)]
+    reason: Annotated[str, Meta(description="why nothing explains it", max_length=256)]
+
+
+class SweepPlan(KubeStruct, frozen=True, kw_only=True):
+    """What the sweeper would do now. Empty where everything is explained."""
+
+    digest: Annotated[str, Meta(description="of all steps: what `kuryr sweep --apply` approves", max_length=64)] = ""
+    total: Annotated[int, Meta(description="steps in all, also those not listed here", ge=0)] = 0
+    steps: Annotated[tuple[SweepStep, ...], Meta(description="the first hundred", max_length=100)] = ()
+
+
+class KuryrClusterStatus(KubeStruct, frozen=True, kw_only=True):
+    """Written by the leading controller. Conditions: CloudReady, SweepAllowed."""
+
+    cluster_id: Annotated[str, Meta(description="marks our ports in Neutron", max_length=64)] = ""
+    sweep: SweepPlan = SweepPlan()
+    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()
+
+
+class KuryrCluster(KubeObject, frozen=True, kw_only=True):
+    """What concerns the whole cluster; there is one, of the name `kuryr`, made by the controller."""
+
+    resource: ClassVar[Resource] = Resource(GROUP, VERSION, "kuryrclusters", "KuryrCluster", namespaced=False)
+    printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("ID", "string", ".status.clusterID"),
+        PrinterColumn("Cloud", "string", ".status.conditions[?(@.type=='CloudReady')].status"),
+        PrinterColumn("Sweep", "string", ".status.conditions[?(@.type=='SweepAllowed')].reason"),
+        PrinterColumn("Unexplained", "integer", ".status.sweep.total"),
+        PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
+    )
+
+    spec: KuryrClusterSpec = KuryrClusterSpec()
+    status: KuryrClusterStatus = KuryrClusterStatus()
+
+
+KINDS: tuple[type[KubeObject], ...] = (KuryrNode, KuryrPortPool, KuryrPort, KuryrCluster)

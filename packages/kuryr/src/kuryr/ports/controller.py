@@ -138,7 +138,13 @@ def _claim_of(pod: Pod, uid: PodUid, pool: KuryrPortPool, interface: Interface) 
             finalizers=(SANDBOX_FINALIZER,),
             owner_references=owners,
         ),
-        spec=KuryrPortSpec(pod_uid=uid, node=pod.spec.node_name, pool=pool.metadata.name, interfaces=(interface,)),
+        spec=KuryrPortSpec(
+            pod_uid=uid,
+            node=pod.spec.node_name,
+            node_uid=pool.spec.node_uid,
+            pool=pool.metadata.name,
+            interfaces=(interface,),
+        ),
     )
 
 

@@ -55,6 +55,23 @@ class Observer(Protocol):
         ...
 
 
+class Database(Protocol):
+    """What `OvsdbVswitch` needs of a database: `OvsdbClient`, or a simulated one. `transact` promises what the module
+    says; its observer has seen what it changed when it returns.
+    """
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def wait_connected(self) -> None: ...
+
+    async def run(self) -> None: ...
+
+    async def transact(self, *operations: Operation) -> list[Mapping[str, Any]]:
+        """Raises TransactionRefused, VswitchUnavailable."""
+        ...
+
+
 class _ConnectionLost(Exception):
     """Ends a connection's task group."""
 

@@ -1,10 +1,10 @@
 """`Vswitch` over OVSDB: decisions from the local copy, effects as single transactions, waiting without polling."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from kuryr.daemon.ovsdb import ports
-from kuryr.daemon.ovsdb.client import OvsdbClient, TransactionRefused
+from kuryr.daemon.ovsdb.client import Database, Observer, OvsdbClient, TransactionRefused
 from kuryr.daemon.ovsdb.codec import as_set
 from kuryr.daemon.ovsdb.replica import COLUMNS, Replica
 from kuryr.daemon.records import OVN_INSTALLED, SandboxRecord, parse_record
@@ -20,11 +20,19 @@ _DEFAULT_BRIDGE = "br-int"  # ovn-controller(8), external_ids:ovn-bridge
 class OvsdbVswitch:
     """The node's Open vSwitch. `run` must be running for anything else to work."""
 
-    def __init__(self, remote: str, *, timeout_s: float = 5.0) -> None:
-        """`remote`: `unix:/path` or `tcp:host:port`; `timeout_s` bounds each answer, reconnecting included."""
+    def __init__(
+        self, remote: str, *, timeout_s: float = 5.0, database: Callable[[Observer], Database] | None = None
+    ) -> None:
+        """`remote`: `unix:/path` or `tcp:host:port`; `timeout_s` bounds each answer, reconnecting included. `database`
+        makes another in place of the remote, which feeds the observer that it is given.
+        """
         self._timeout_s = timeout_s
         self._replica = Replica()
-        self._client = OvsdbClient(remote, COLUMNS, self._replica, timeout_s=timeout_s)
+        self._client: Database = (
+            database(self._replica)
+            if database is not None
+            else OvsdbClient(remote, COLUMNS, self._replica, timeout_s=timeout_s)
+        )
 
     async def run(self) -> None:
         """Stay connected, until cancelled."""
