@@ -2,11 +2,13 @@
 
 The order is the whole of it: first the finalizer, then look in the cloud, then create. Whatever is lost or killed
 between two of these, the next reconcile finds what there is. A create may even take effect after everybody has given it
-up, so every Disk is looked at again now and then, and what belongs to no Disk any more is swept.
+up, so every Disk is looked at again now and then: the oldest of its cloud disks stays, and what it has more of goes
+once the status names that one. What belongs to no Disk any more is swept.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import ClassVar
 
 import kubeloop as k
@@ -61,7 +63,9 @@ class Disks:
         except QuotaExceeded as error:
             await self.report(disk, DiskStatus(problem=str(error), observed_generation=generation))
             return k.Result(requeue_after_s=AGAIN_S)
-        await self.report(disk, DiskStatus(id=found.id, gib=disk.spec.gib, observed_generation=generation))
+        await self.report(disk, DiskStatus(id=found[0].id, gib=disk.spec.gib, observed_generation=generation))
+        for surplus in found[1:]:  # the status may have named one of them until now
+            await self.cloud.delete(surplus.id)
         return k.DONE
 
     async def claim(self, disk: Disk) -> None:
@@ -70,14 +74,12 @@ class Disks:
     def tag(self, disk: Disk) -> str:
         return TAG + disk.metadata.uid
 
-    async def ensure(self, disk: Disk) -> CloudDisk:
-        found = await self.cloud.tagged(self.tag(disk))
-        first = found[0] if found else await self.create(disk)
-        for surplus in found[1:]:
-            await self.cloud.delete(surplus.id)
-        if first.gib != disk.spec.gib:
-            await self.cloud.resize(first.id, disk.spec.gib)
-        return first
+    async def ensure(self, disk: Disk) -> Sequence[CloudDisk]:
+        """All of this Disk, and the first as it is wanted."""
+        found = await self.cloud.tagged(self.tag(disk)) or (await self.create(disk),)
+        if found[0].gib != disk.spec.gib:
+            await self.cloud.resize(found[0].id, disk.spec.gib)
+        return found
 
     async def create(self, disk: Disk) -> CloudDisk:
         return await self.cloud.create(self.tag(disk), disk.spec.gib)

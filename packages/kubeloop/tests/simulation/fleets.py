@@ -1,5 +1,8 @@
 """A sample: a Fleet keeps Workers, numbered as a StatefulSet's pods are, and rolls a new image out one at a time: while
 it was whole, at most one of its workers is not ready. Its status says for which generation it speaks.
+
+A delete that was given up may still take effect, long after: it would be the second, were another worker deleted
+meanwhile. So the status says which worker leaves before it is deleted, and no other leaves before it is gone.
 """
 
 import contextlib
@@ -35,6 +38,7 @@ class FleetSpec(k.KubeStruct, frozen=True, kw_only=True):
 
 class FleetStatus(k.KubeStruct, frozen=True, kw_only=True):
     ready: int = 0
+    leaving: str = ""  # a worker's UID
     observed_generation: int = 0
     conditions: tuple[k.Condition, ...] = ()
 
@@ -72,7 +76,10 @@ def owned(fleet: Fleet, workers: Iterable[Worker]) -> list[Worker]:
 
 
 def plan(fleet: Fleet, workers: list[Worker]) -> Step | None:
-    """What to do next, one step at a time: pure."""
+    """What to do next, one step at a time: pure. What leaves goes on leaving, whatever is wanted by now."""
+    leaving = [one for one in workers if one.metadata.uid == fleet.status.leaving]
+    if leaving:
+        return Step("delete", leaving[0])
     desired = {
         worker.metadata.name: worker for number in range(fleet.spec.size) for worker in [desire_worker(fleet, number)]
     }
@@ -89,15 +96,16 @@ def plan(fleet: Fleet, workers: list[Worker]) -> Step | None:
     return None
 
 
-def desire_status(fleet: Fleet, workers: list[Worker]) -> FleetStatus:
-    """What to say, and of which generation."""
+def desire_status(fleet: Fleet, workers: list[Worker], step: Step | None) -> FleetStatus:
+    """What to say before the step is taken, and of which generation."""
     generation = fleet.metadata.generation
     ready = sum(one.spec.image == fleet.spec.image and one.status.ready for one in workers)
-    whole = ready == len(workers) == fleet.spec.size
+    leaving = step.worker.metadata.uid if step is not None and step.verb == "delete" else ""
+    whole = not leaving and ready == len(workers) == fleet.spec.size
     reason = "AllReady" if whole else "Progressing"
     said = k.condition("Ready", whole, reason=reason, observed_generation=generation)
     conditions = k.set_condition(fleet.status.conditions, said, datetime.now(UTC))
-    return FleetStatus(ready=ready, observed_generation=generation, conditions=conditions)
+    return FleetStatus(ready=ready, leaving=leaving, observed_generation=generation, conditions=conditions)
 
 
 class Fleets:
@@ -116,13 +124,13 @@ class Fleets:
         if fleet is None or fleet.metadata.deleting:
             return k.DONE  # the garbage collector takes the workers
         workers = self.owned(fleet, self.workers.by_index("fleet", str(key)))
-        if plan(fleet, workers) is None and desire_status(fleet, workers) == fleet.status:
+        if plan(fleet, workers) is None and desire_status(fleet, workers, None) == fleet.status:
             return k.DONE
         fleet, workers = await self.look(fleet)
         step = plan(fleet, workers)
+        await self.report(fleet, workers, step)
         if step is not None:
             await self.do(step)
-        await self.report(fleet, workers)
         return k.DONE
 
     async def look(self, fleet: Fleet) -> tuple[Fleet, list[Worker]]:
@@ -149,16 +157,18 @@ class Fleets:
     async def delete(self, worker: Worker) -> None:
         meta = worker.metadata
         with contextlib.suppress(k.NotFound):
-            await self.client.delete(
-                Worker, meta.name, namespace=meta.namespace, uid=meta.uid, resource_version=meta.resource_version
-            )
+            await self.client.delete(Worker, meta.name, namespace=meta.namespace, uid=meta.uid)
 
-    async def report(self, fleet: Fleet, workers: list[Worker]) -> None:
+    async def report(self, fleet: Fleet, workers: list[Worker], step: Step | None) -> None:
         """Only on the state that was looked at: otherwise `Conflict`, and the next reconcile looks again."""
-        status, meta = desire_status(fleet, workers), fleet.metadata
+        status, meta = desire_status(fleet, workers, step), fleet.metadata
         if status == fleet.status:
             return
-        body = {"ready": status.ready, "observedGeneration": status.observed_generation}
+        body = {
+            "ready": status.ready,
+            "leaving": status.leaving or None,
+            "observedGeneration": status.observed_generation,
+        }
         body |= k.conditions_patch(fleet.status.conditions, status.conditions).get("status", {})
         await self.client.patch(
             Fleet,

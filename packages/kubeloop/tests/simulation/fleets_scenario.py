@@ -107,7 +107,7 @@ def each_fleet_is_whole(world: World) -> None:
     for fleet in world.list(Fleet):
         images = [one.spec.image for one in owned(fleet, workers)]
         assert images == [fleet.spec.image] * fleet.spec.size, f"fleet {fleet.metadata.name} has {images}"
-        assert fleet.status.ready == fleet.spec.size
+        assert (fleet.status.ready, fleet.status.leaving) == (fleet.spec.size, "")
         assert fleet.status.observed_generation == fleet.metadata.generation
         assert k.is_true(fleet.status.conditions, "Ready", generation=fleet.metadata.generation)
 

@@ -6,23 +6,25 @@ What is planted is as small as it can be: one method of a sample, in place of th
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import msgspec
 
 import kubeloop as k
 
 from . import disks_scenario, fleets_scenario, slots_scenario
 from .cloud import CloudDisk, CloudUnavailable
 from .disks import FINALIZER, TAG, Disk, Disks, DiskStatus
-from .fleets import Fleet, Fleets, FleetStatus, Worker, desire_status
+from .fleets import Fleet, Fleets, Step, Worker, desire_status
 from .slots import Slot, Slots, SlotSpec
 
 
 class CreatesBeforeItRecords(Disks):
     """Trusts its own status: a cloud disk whose id was not written down yet is not looked for."""
 
-    async def ensure(self, disk: Disk) -> CloudDisk:
+    async def ensure(self, disk: Disk) -> Sequence[CloudDisk]:
         if not disk.status.id:
-            return await self.create(disk)
+            return (await self.create(disk),)
         return await super().ensure(disk)
 
     async def sweep(self) -> None:
@@ -65,13 +67,9 @@ class TriesACreateAgain(Disks):
                 await asyncio.sleep(0.1)
         return await super().create(disk)
 
-    async def ensure(self, disk: Disk) -> CloudDisk:
+    async def ensure(self, disk: Disk) -> Sequence[CloudDisk]:
         """And what is there twice is not noticed."""
-        found = await self.cloud.tagged(self.tag(disk))
-        first = found[0] if found else await self.create(disk)
-        if first.gib != disk.spec.gib:
-            await self.cloud.resize(first.id, disk.spec.gib)
-        return first
+        return (await super().ensure(disk))[:1]
 
 
 class SwallowsItsCancellation(Disks):
@@ -117,9 +115,9 @@ class NamesByChance(Disks):
     async def create(self, disk: Disk) -> CloudDisk:
         return await self.cloud.create(f"{TAG}{uuid.uuid4()}", disk.spec.gib)
 
-    async def ensure(self, disk: Disk) -> CloudDisk:
+    async def ensure(self, disk: Disk) -> Sequence[CloudDisk]:
         found = [one for one in await self.cloud.tagged(TAG) if one.id == disk.status.id]
-        return found[0] if found else await self.create(disk)
+        return found or [await self.create(disk)]
 
 
 class WaitsForDeletions(Disks):
@@ -137,7 +135,7 @@ class WaitsForDeletions(Disks):
         self._known[key] = disk
         found = await self.ensure(disk)
         await self.report(
-            disk, DiskStatus(id=found.id, gib=disk.spec.gib, observed_generation=disk.metadata.generation)
+            disk, DiskStatus(id=found[0].id, gib=disk.spec.gib, observed_generation=disk.metadata.generation)
         )
         return k.DONE
 
@@ -156,7 +154,7 @@ class WorksOnTheFirstEvent(Disks):
         super().__init__(*parts)  # type: ignore[arg-type]
         self._first: dict[str, Disk] = {}
 
-    async def ensure(self, disk: Disk) -> CloudDisk:
+    async def ensure(self, disk: Disk) -> Sequence[CloudDisk]:
         return await super().ensure(self._first.setdefault(disk.metadata.uid, disk))
 
 
@@ -215,17 +213,17 @@ class GivesUpOnAlreadyExists(Slots):
 class SaysReadyOfTheWrongGeneration(Fleets):
     """What it saw of one generation it says of the newest."""
 
-    async def report(self, fleet: Fleet, workers: list[Worker]) -> None:
+    async def report(self, fleet: Fleet, workers: list[Worker], step: Step | None) -> None:
         meta = fleet.metadata
         newest = await self.client.get(Fleet, meta.name, namespace=meta.namespace)
-        status = desire_status(fleet, workers)
+        status = desire_status(fleet, workers, step)
         generation, conditions = newest.metadata.generation, newest.status.conditions
         for each in status.conditions:
             said = k.condition(each.type, each.status == "True", reason=each.reason, observed_generation=generation)
             conditions = k.set_condition(conditions, said, "2026-01-01T00:00:00Z")
-        body = {"ready": status.ready, "observedGeneration": generation}
+        body = {"ready": status.ready, "leaving": status.leaving or None, "observedGeneration": generation}
         body |= k.conditions_patch((), conditions).get("status", {})
-        if FleetStatus(ready=status.ready, observed_generation=generation, conditions=conditions) != newest.status:
+        if msgspec.structs.replace(status, observed_generation=generation, conditions=conditions) != newest.status:
             patch = k.MergePatch({"status": body})
             await self.client.patch(Fleet, meta.name, patch, namespace=meta.namespace, subresource="status")
 
