@@ -15,11 +15,13 @@ from kubeloop import Request, Response
 from kubeloop import errors as kube
 from kuryr.daemon.cni.server import CniHandler
 from kuryr.daemon.host import CniService
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, NetnsGone
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsGone
 from kuryr.daemon.records import SandboxRecord
+from kuryr.daemon.sandbox import Address
 from kuryr.daemon.vswitch import (
     BridgeMissing,
     InterfaceFailed,
+    InternalPort,
     NameTaken,
     NotInstalled,
     PortInUse,
@@ -31,6 +33,8 @@ class FakeKernel:
     def __init__(self, *netns: str) -> None:
         self.netns = set(netns)
         self.links: dict[str, AttachRequest] = {}
+        self.host_addresses: dict[str, tuple[Address, ...]] = {}
+        """Of the links that a switch has made."""
 
     async def attach(self, request: AttachRequest) -> AttachedLink:
         await asyncio.sleep(0)
@@ -57,6 +61,12 @@ class FakeKernel:
         await asyncio.sleep(0)
         return {name: link.owner for name, link in self.links.items()}
 
+    async def configure_host_link(self, ifname: str, addresses: tuple[Address, ...]) -> None:
+        await asyncio.sleep(0)
+        if ifname not in self.host_addresses:
+            raise KernelError(f"there is no {ifname}")
+        self.host_addresses[ifname] = addresses
+
     async def is_netns(self, path: str) -> bool:
         await asyncio.sleep(0)
         return path in self.netns
@@ -75,6 +85,7 @@ class FakeVswitch:
         self.foreign: dict[str, str] = {}
         self._rows: dict[str, SandboxRecord] = {}
         self.bound: dict[str, str] = {}
+        self.internal: dict[str, InternalPort] = {}
         self._sent: list[Callable[[], None]] = []
         self._changed = asyncio.Condition()
         self._installed: set[str] = set()
@@ -114,6 +125,28 @@ class FakeVswitch:
 
         await self._transact(effect)
 
+    async def ensure_internal_port(self, bridge: str, port: InternalPort) -> bool:
+        if bridge not in self.bridges:
+            raise BridgeMissing(bridge)
+        if port.name in self.foreign:
+            raise NameTaken(port.name)
+        if any(
+            holder != port.name and bound == port.port_id for holder, bound in {**self.bound, **self.foreign}.items()
+        ):
+            raise PortInUse(port.port_id)
+        if self.internal.get(port.name) == port:
+            return False
+
+        def effect() -> None:
+            self.internal[port.name] = port
+            self.bound[port.name] = port.port_id
+            self._installed.discard(port.name)
+            if self.installs:
+                self._installed.add(port.name)
+
+        await self._transact(effect)
+        return True
+
     async def del_port(self, name: str) -> None:
         def effect() -> None:
             if self._rows.pop(name, None):
@@ -140,7 +173,7 @@ class FakeVswitch:
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 while name not in self._installed:
-                    if name not in self._rows:
+                    if name not in self._rows and name not in self.internal:
                         raise InterfaceFailed(name)
                     await self._changed.wait()
         except TimeoutError as error:

@@ -4,6 +4,7 @@ that flows are installed, is played by the test; the bridge learns by itself.
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.sandbox import Address, InterfaceSpec, Sandbox, host_ifname
-from kuryr.daemon.vswitch import InterfaceFailed
+from kuryr.daemon.vswitch import InterfaceFailed, InternalPort
 from kuryr.daemon.wiring import Wiring
 
 from .conftest import OvsdbServer, OvsPrograms, run
@@ -110,3 +111,46 @@ async def test_a_port_without_a_device_is_reported_not_awaited(vswitchd: None, o
     await ovsdb_vswitch.add_port("br-int", "tapmissing", record())
     with pytest.raises(InterfaceFailed, match="tapmissing"):
         await ovsdb_vswitch.wait_installed("tapmissing", timeout_s=20)
+
+
+async def test_the_node_reaches_a_sandbox_through_its_own_port_by_icmp_and_tcp(
+    vswitchd: None,
+    netlink_kernel: NetlinkKernel,
+    make_netns: Callable[[], str],
+    host_netns: str,
+    ovsdb_server: OvsdbServer,
+    ovsdb_vswitch: OvsdbVswitch,
+) -> None:
+    inside = make_netns()
+    await Plugging(Wiring(netlink_kernel, ovsdb_vswitch), ovsdb_server)(sandbox("c1", netns=inside), spec(1))
+    port = InternalPort(name="kuryr0", port_id="port-9", mac_address="02:00:00:00:00:09", mtu=1442)
+    assert await ovsdb_vswitch.ensure_internal_port("br-int", port)
+    await ovsdb_vswitch.wait_applied()
+    own = (Address("10.1.0.9", 24), Address("fd00:1::9", 64))
+    # another address first: what is not wanted goes
+    for addresses in ((Address("10.1.0.8", 24),), own, own):
+        await netlink_kernel.configure_host_link("kuryr0", addresses)
+    shown = await asyncio.to_thread(run, "ip", "-n", Path(host_netns).name, "-brief", "address", "show", "kuryr0")
+    assert sorted(shown.split()[2:]) == ["10.1.0.9/24", "fd00:1::9/64"]
+    at_host = ("ip", "netns", "exec", Path(host_netns).name)
+    for target in ("10.1.0.1", "fd00:1::1"):
+        await asyncio.to_thread(run, *at_host, "ping", "-c2", "-i0.2", "-W2", "-q", target)
+    listener = (
+        "import socket; s = socket.create_server(('10.1.0.1', 8080)); print('up', flush=True); "
+        "c, _ = s.accept(); c.sendall(b'x' * 100000)"
+    )
+    caller = (
+        "import socket; s = socket.create_connection(('10.1.0.1', 8080), 5); s.settimeout(5)\n"
+        "n = 0\nwhile d := s.recv(65536): n += len(d)\nassert n == 100000, n"
+    )
+    server = await asyncio.create_subprocess_exec(
+        *("ip", "netns", "exec", Path(inside).name, sys.executable, "-c", listener), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert server.stdout is not None
+        await server.stdout.readline()
+        await asyncio.to_thread(run, *at_host, sys.executable, "-c", caller)
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -11,6 +11,7 @@ from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.vswitch import (
     BridgeMissing,
     InterfaceFailed,
+    InternalPort,
     NameTaken,
     NotInstalled,
     PortInUse,
@@ -21,6 +22,8 @@ from kuryr.daemon.vswitch import (
 from .conftest import OvsdbServer, connected, started_ovsdb_server
 from .examples import record
 from .fakes import FakeVswitch
+
+NODE_PORT = InternalPort(name="kuryr0", port_id="port-9", mac_address="02:00:00:00:00:09", mtu=1442)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,31 @@ class TestContract:
         await subject.vswitch.add_port("br-int", "tap1", record("c1"))
         await subject.vswitch.del_port("tap0")
         assert await subject.bound_to("port-1") == ["tap1"]
+
+    async def test_an_internal_port_is_made_once_and_is_no_sandboxs(self, subject: Subject) -> None:
+        assert await subject.vswitch.ensure_internal_port("br-int", NODE_PORT)
+        assert not await subject.vswitch.ensure_internal_port("br-int", NODE_PORT)
+        assert await subject.bound_to("port-9") == ["kuryr0"]
+        assert subject.vswitch.ports() == {}
+
+    async def test_an_internal_port_is_changed_in_place(self, subject: Subject) -> None:
+        await subject.vswitch.ensure_internal_port("br-int", NODE_PORT)
+        other = replace(NODE_PORT, port_id="port-8", mtu=1400)
+        assert await subject.vswitch.ensure_internal_port("br-int", other)
+        assert not await subject.vswitch.ensure_internal_port("br-int", other)
+        assert await subject.bound_to("port-8") == ["kuryr0"]
+        assert await subject.bound_to("port-9") == []
+
+    async def test_an_internal_port_is_not_made_of_somebody_elses(self, subject: Subject) -> None:
+        await subject.add_foreign("kuryr0", "port-7")
+        with pytest.raises(NameTaken):
+            await subject.vswitch.ensure_internal_port("br-int", NODE_PORT)
+
+    async def test_an_internal_port_takes_no_pods_neutron_port(self, subject: Subject) -> None:
+        await subject.vswitch.add_port("br-int", "tap0", record())
+        with pytest.raises(PortInUse):
+            await subject.vswitch.ensure_internal_port("br-int", replace(NODE_PORT, port_id="port-1"))
+        assert await subject.bound_to("port-1") == ["tap0"]
 
     async def test_another_pods_neutron_port_is_refused(self, subject: Subject) -> None:
         await subject.vswitch.add_port("br-int", "tap0", record("c0"))

@@ -22,6 +22,7 @@ from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.ownership import ClusterId, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
+from kuryr.nodes.node_port import NodePortController
 from kuryr.openstack.clouds import Cloud, load_cloud
 from kuryr.openstack.errors import OpenStackError, Unauthorised
 from kuryr.openstack.neutron import Neutron
@@ -90,14 +91,16 @@ def assemble(
 ) -> None:
     """The controllers, their informers and the order in which they start."""
     pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
-    nodes = runtime.informer(KuryrNode)
+    nodes = runtime.informer(KuryrNode, indexers={_PORT_INDEX: _port_of_node})
     pools = runtime.informer(KuryrPortPool)
     claims = runtime.informer(
         KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
     )
-    ledger = PortLedger(
-        lambda port: bool(claims.store.by_index(_PORT_INDEX, port)), cool_down_s=configuration.pools.cool_down_s
-    )
+
+    def is_claimed(port: PortId) -> bool:
+        return bool(claims.store.by_index(_PORT_INDEX, port) or nodes.store.by_index(_PORT_INDEX, port))
+
+    ledger = PortLedger(is_claimed, cool_down_s=configuration.pools.cool_down_s)
     source = PoolSource(neutron, ledger, cluster=cluster, placement=placement, node=nodes.store.get)
 
     def pool_of(name: str) -> KuryrPortPool | None:
@@ -123,7 +126,16 @@ def assemble(
         workers=configuration.controller.workers,
         metrics=runtime.metrics,
     )
-    for controller in (pool_controller.pools, pool_controller.counts, ports.controller):
+    node_ports = NodePortController(
+        runtime.client,
+        source,
+        nodes=nodes,
+        pools=pools,
+        pool_of=pool_of,
+        is_there=ledger.holds,
+        metrics=runtime.metrics,
+    )
+    for controller in (pool_controller.pools, pool_controller.counts, node_ports.controller, ports.controller):
         runtime.lead_with(controller.run)
     runtime.lead_with(pool_controller.tend)
 
@@ -135,6 +147,10 @@ async def _resync(source: PoolSource) -> None:
         except OpenStackError as error:
             log.warning("cannot list our ports yet: cause=%s", error)
         await asyncio.sleep(2)
+
+
+def _port_of_node(node: KuryrNode) -> tuple[str, ...]:
+    return (node.spec.interface.port_id,) if node.spec.interface is not None else ()
 
 
 def _note_released(ledger: PortLedger, change: Change[KuryrPort]) -> None:

@@ -8,11 +8,12 @@ from kuryr.cli.running import open_component
 from kuryr.daemon.agent import Agent
 from kuryr.daemon.host import Host, LinuxHost
 from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.node_port import NodePort
 from kuryr.daemon.reporting import NodeReporter
 from kuryr.daemon.vswitch import VswitchError
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.configuration import Configuration, ConfigurationError, require
-from kuryr.model.resources import KuryrPort
+from kuryr.model.resources import KuryrNode, KuryrPort
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,13 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
             metrics=runtime.metrics,
         )
         server = host.cni(agent)
-        reporter = NodeReporter(runtime.client, host, node=node)
+        node_port = NodePort(
+            runtime.informer(KuryrNode, field_selector=f"metadata.name={node}"),
+            host,
+            node=node,
+            bridge=options.integration_bridge,
+        )
+        reporter = NodeReporter(runtime.client, host, node=node, node_port=lambda: node_port.condition)
 
         async def clean_up() -> None:
             while True:
@@ -71,6 +78,6 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
 
         runtime.run_with(serve)
         runtime.before_leading(clean_up)
-        for part in (agent.controller.run, reporter.run, announce):
+        for part in (agent.controller.run, node_port.run, reporter.run, announce):
             runtime.lead_with(part)
         await runtime.run()

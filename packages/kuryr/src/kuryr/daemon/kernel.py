@@ -62,6 +62,10 @@ class Kernel(Protocol):
         """Host ifname -> owner, of all links that `attach` made and that are still there."""
         ...
 
+    async def configure_host_link(self, ifname: str, addresses: tuple[Address, ...]) -> None:
+        """The host's link is up and has exactly these addresses; what is right is not touched. Raises KernelError."""
+        ...
+
     async def is_netns(self, path: str) -> bool:
         """Whether a network namespace is at this path."""
         ...

@@ -12,7 +12,7 @@ then, to heal what other hands did to it.
 import asyncio
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ class Observation:
     mtus: Mapping[str, int]
     families: tuple[str, ...]
     boot_id: str
+    node_port: Condition | None = None
 
 
 class NodeReporter:
@@ -58,12 +59,15 @@ class NodeReporter:
         host: Host,
         *,
         node: str,
+        node_port: Callable[[], Condition] | None = None,
         look_every_s: float = 5.0,
     ) -> None:
+        """`node_port` tells how the node's own port stands."""
         self._client = client
         self._host = host
         self._vswitch = host.vswitch
         self._node = node
+        self._node_port = node_port
         self._look_every_s = look_every_s
         self._known: KuryrNode | None = None  # as the API server has it
         self._known_since_s = 0.0
@@ -108,6 +112,7 @@ class NodeReporter:
             mtus=mtus,
             families=self._host.families,
             boot_id=self._host.boot_id,
+            node_port=self._node_port() if self._node_port is not None else None,
         )
 
     async def _report(self, seen: Observation) -> None:
@@ -143,6 +148,8 @@ def desire_status(seen: Observation, before: KuryrNodeStatus, now: datetime.date
     """
     conditions = set_condition(before.conditions, _switch_condition(seen), now)
     conditions = set_condition(conditions, _controller_condition(seen), now)
+    if seen.node_port is not None:
+        conditions = set_condition(conditions, seen.node_port, now)
     system = seen.system
     if system is None:
         return msgspec.structs.replace(before, boot_id=seen.boot_id, conditions=conditions)

@@ -58,6 +58,16 @@ class VswitchSystem:
     connected: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalPort:
+    """A port of the switch whose device is in the host's own namespace; `mtu` in bytes."""
+
+    name: str
+    port_id: str
+    mac_address: str
+    mtu: int
+
+
 class Vswitch(Protocol):
     """Ports of the integration bridge."""
 
@@ -67,6 +77,12 @@ class Vswitch(Protocol):
 
     async def del_port(self, name: str) -> None:
         """Remove our port of that name, also when its device vanished; one that is not there is success."""
+        ...
+
+    async def ensure_internal_port(self, bridge: str, port: InternalPort) -> bool:
+        """Make it, or change it in place; whether anything was to be done. Raises PortInUse, NameTaken, BridgeMissing,
+        VswitchUnavailable.
+        """
         ...
 
     async def wait_applied(self) -> None:

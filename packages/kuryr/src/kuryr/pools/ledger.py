@@ -52,6 +52,10 @@ class PortLedger:
     def port(self, slot: Slot) -> Port | None:
         return self._ports.get(slot)
 
+    def holds(self, port_id: PortId) -> bool:
+        """Neutron has this port of ours, as far as we know."""
+        return port_id in self._slot_of
+
     def reserve(self, pool: PoolUid, pod: PodUid, now: float) -> Slot:
         """The slot whose port this pod gets: the one reserved before, else a free port's, else the lowest that is
         unused.

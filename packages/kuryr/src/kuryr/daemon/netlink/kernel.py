@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import ipaddress
 import os
 import random
 import socket
@@ -68,6 +69,9 @@ class NetlinkKernel:
 
     async def get_owners(self) -> Mapping[str, str]:
         return await self._run(self._get_owners)
+
+    async def configure_host_link(self, ifname: str, addresses: tuple[Address, ...]) -> None:
+        await self._run(functools.partial(self._configure_host_link, ifname, addresses))
 
     async def is_netns(self, path: str) -> bool:
         return await self._run(functools.partial(_is_netns, path))
@@ -144,6 +148,21 @@ class NetlinkKernel:
             host_mac_address=link.mac_address,
             ifindex=index,
         )
+
+    def _configure_host_link(self, ifname: str, wanted: tuple[Address, ...]) -> None:
+        link = messages.parse_link(self._host.request(messages.get_link(ifname))[0])
+        listed = map(messages.parse_address, self._host.dump(messages.list_addresses()))
+        there = [one for index, one in listed if index == link.index and not ipaddress.ip_address(one.ip).is_link_local]
+        bare = [Address(one.ip, one.prefix_length) for one in wanted]
+        changes = [
+            *(messages.delete_address(link.index, one) for one in there if one not in bare),
+            *(messages.add_address(link.index, one) for one in bare if one not in there),
+        ]
+        if not link.up:
+            quiet = [messages.set_no_link_local(link.index)] if self._ipv6 else []
+            changes = [*quiet, messages.set_up(link.index), *changes]
+        if changes:
+            self._host.request(*changes)
 
     def _get_owners(self) -> dict[str, str]:
         links = map(messages.parse_link, self._host.dump(messages.list_links()))

@@ -14,7 +14,7 @@ from kuryr.daemon.netlink import codec
 from kuryr.daemon.sandbox import Address, Route
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 
 IFF_UP = 0x1
@@ -141,6 +141,13 @@ def add_address(index: int, address: Address) -> Request:
         # Neutron has given the address to this port alone; detecting duplicates would keep it unusable for a second.
         payload += codec.encode_u32(_IFA_FLAGS, _IFA_F_NODAD)
     return Request(f"add the address {ip}/{address.prefix_length}", RTM_NEWADDR, _MAKE, payload)
+
+
+def delete_address(index: int, address: Address) -> Request:
+    ip = ipaddress.ip_address(address.ip)
+    payload = _ADDRESS.pack(_family(ip.version), address.prefix_length, 0, 0, index)
+    payload += codec.encode_attribute(_IFA_LOCAL, ip.packed)
+    return Request(f"delete the address {ip}/{address.prefix_length}", RTM_DELADDR, 0, payload)
 
 
 def add_route(index: int, route: Route) -> Request:

@@ -38,10 +38,10 @@ def plan_add(replica: Replica, bridge: str, name: str, record: SandboxRecord) ->
             return ()
     old_port = replica.port_uuid(replica.interface_uuid(name) or "") if existing is not None else None
     return (
-        _wait_for_holders(record.port_id, tuple(holders)),
+        wait_for_holders(record.port_id, tuple(holders)),
         *(_take_iface_id(uuid) for uuid in stale),
         *(plan_delete(old_port) if old_port else ()),
-        *_insert(bridge_uuid, name, wanted),
+        *insert(bridge_uuid, name, {"external_ids": encode_map(wanted)}),
     )
 
 
@@ -52,7 +52,8 @@ def _check_same_pod(holder: Row, record: SandboxRecord) -> None:
         raise PortInUse(f"Neutron port {record.port_id} is bound to interface {holder['name']!r} of {whose}")
 
 
-def _wait_for_holders(port_id: str, uuids: tuple[str, ...]) -> Operation:
+def wait_for_holders(port_id: str, uuids: tuple[str, ...]) -> Operation:
+    """The transaction is refused unless exactly these interfaces have the Neutron port."""
     return {
         "op": "wait",
         "timeout": 0,
@@ -74,13 +75,14 @@ def _take_iface_id(uuid: str) -> Operation:
     }
 
 
-def _insert(bridge_uuid: str, name: str, ids: Mapping[str, str]) -> tuple[Operation, ...]:
+def insert(bridge_uuid: str, name: str, columns: Mapping[str, Any]) -> tuple[Operation, ...]:
+    """A new interface with these columns beside its name, in a port of its name on the bridge."""
     return (
         {
             "op": "insert",
             "table": "Interface",
             "uuid-name": "interface",
-            "row": {"name": name, "external_ids": encode_map(ids)},
+            "row": {"name": name, **columns},
         },
         {
             "op": "insert",

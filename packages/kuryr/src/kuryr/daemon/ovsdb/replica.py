@@ -16,7 +16,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "Open_vSwitch": ("external_ids", "ovs_version", "cur_cfg"),
     "Bridge": ("name", "ports"),
     "Port": ("name", "interfaces"),
-    "Interface": ("name", "external_ids", "ofport", "error"),
+    "Interface": ("name", "external_ids", "ofport", "error", "type", "mac", "mtu_request"),
 }
 
 Row = Mapping[str, Any]

@@ -4,11 +4,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from kuryr.daemon.ovsdb import ports
-from kuryr.daemon.ovsdb.client import Database, Observer, OvsdbClient, TransactionRefused
+from kuryr.daemon.ovsdb.client import Database, Observer, Operation, OvsdbClient, TransactionRefused
 from kuryr.daemon.ovsdb.codec import as_set
+from kuryr.daemon.ovsdb.internal_ports import plan_internal
 from kuryr.daemon.ovsdb.replica import COLUMNS, Replica
 from kuryr.daemon.records import OVN_INSTALLED, SandboxRecord, parse_record
-from kuryr.daemon.vswitch import InterfaceFailed, NotInstalled, VswitchError, VswitchSystem, VswitchUnavailable
+from kuryr.daemon.vswitch import (
+    InterfaceFailed,
+    InternalPort,
+    NotInstalled,
+    VswitchError,
+    VswitchSystem,
+    VswitchUnavailable,
+)
 
 _ATTEMPTS = 4
 _OUTDATED = frozenset({"timed out", "constraint violation"})
@@ -43,13 +51,20 @@ class OvsdbVswitch:
         await self._client.wait_connected()
 
     async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
+        await self._ensure(name, lambda: ports.plan_add(self._replica, bridge, name, record))
+
+    async def ensure_internal_port(self, bridge: str, port: InternalPort) -> bool:
+        return await self._ensure(port.name, lambda: plan_internal(self._replica, bridge, port))
+
+    async def _ensure(self, name: str, plan: Callable[[], tuple[Operation, ...]]) -> bool:
+        """Whether there was anything to do. The plan is made anew where the local copy was behind."""
         refusal: TransactionRefused | None = None
         for _attempt in range(_ATTEMPTS):
             if not self._replica.complete:
                 await self._client.transact()  # waits for the connection
-            operations = ports.plan_add(self._replica, bridge, name, record)
+            operations = plan()
             if not operations:
-                return
+                return False
             try:
                 await self._client.transact(*operations)
             except TransactionRefused as error:
@@ -57,7 +72,7 @@ class OvsdbVswitch:
                     raise
                 refusal = error
             else:
-                return
+                return True
         raise VswitchError(f"port {name!r} kept changing while it was added: {refusal}") from refusal
 
     async def del_port(self, name: str) -> None:
