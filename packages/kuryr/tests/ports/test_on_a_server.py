@@ -151,10 +151,12 @@ async def test_a_pod_is_wired_with_a_neutron_port_and_both_go_with_it(control_pl
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             following = group.create_task(pools.run())
             await pools.wait_for(
-                ObjectKey("", claim.spec.pool), lambda pool: pool is not None and pool.status.in_use == 1
+                ObjectKey("", claim.spec.pool), lambda pool: pool is not None and pool.status.in_use == 2
             )
             following.cancel()
-        assert list(cluster.neutron.ports) == [claim.spec.interfaces[0].port_id]
+        node = (await cluster.client.get(KuryrNode, cluster.node)).spec.interface
+        assert node is not None
+        assert set(cluster.neutron.ports) == {claim.spec.interfaces[0].port_id, node.port_id}
         assert result.ips[0].address == f"{claim.spec.interfaces[0].addresses[0].ip}/16"
         await cluster.remove_pod()
         await cluster.claim(is_deleting)
@@ -212,7 +214,7 @@ async def test_a_new_pod_gets_a_port_with_the_security_groups_that_are_configure
     async with running(control_plane, cluster.node, security_groups=(groups,)) as cluster:
         await cluster.create_pod("after")
         await cluster.claim(lambda claim: claim is not None, "after")
-        assert [port["security_groups"] for port in cluster.neutron.ports.values()] == [[groups]]
+        assert all(port["security_groups"] == [groups] for port in cluster.neutron.ports.values())
         await cluster.remove_pod("before")
         await cluster.remove_pod("after")
         await cluster.claim(is_gone, "before")

@@ -110,6 +110,7 @@ def assemble(
         return pools.store.get(desired.key) if desired is not None else None
 
     claims.add_handler(lambda change: _note_released(ledger, change))
+    nodes.add_handler(lambda change: _note_node_port_released(ledger, change))
     # claims first, then Neutron: a port is free only if no KuryrPort of before the list names it
     runtime.before_leading(lambda: _resync(source))
     pool_controller = PoolController(
@@ -157,3 +158,11 @@ def _note_released(ledger: PortLedger, change: Change[KuryrPort]) -> None:
     if change.new is None and change.old is not None:
         for interface in change.old.spec.interfaces:
             ledger.released(PortId(interface.port_id), asyncio.get_running_loop().time())
+
+
+def _note_node_port_released(ledger: PortLedger, change: Change[KuryrNode]) -> None:
+    before = _port_of_node(change.old) if change.old is not None else ()
+    after = _port_of_node(change.new) if change.new is not None else ()
+    for port in before:
+        if port not in after:
+            ledger.released(PortId(port), asyncio.get_running_loop().time())

@@ -52,9 +52,10 @@ class PortLedger:
     def port(self, slot: Slot) -> Port | None:
         return self._ports.get(slot)
 
-    def holds(self, port_id: PortId) -> bool:
-        """Neutron has this port of ours, as far as we know."""
-        return port_id in self._slot_of
+    def holds(self, pool: PoolUid, port_id: PortId) -> bool:
+        """Neutron has this port, of this pool, as far as we know."""
+        slot = self._slot_of.get(port_id)
+        return slot is not None and slot.pool_uid == pool
 
     def reserve(self, pool: PoolUid, pod: PodUid, now: float) -> Slot:
         """The slot whose port this pod gets: the one reserved before, else a free port's, else the lowest that is
