@@ -28,7 +28,9 @@ async def test_a_node_reports_itself_also_when_its_daemon_is_started_again(contr
     name = f"t-{uuid.uuid4().hex[:8]}"
     async with (
         connect(control_plane.config(), user_agent="test/1", field_manager="test") as client,
-        connect(acting_as(control_plane, "kuryr-daemon"), user_agent="test/1", field_manager="kuryr") as daemons,
+        connect(
+            acting_as(control_plane, "kuryr-daemon", node=name), user_agent="test/1", field_manager="kuryr"
+        ) as daemons,
         asyncio.TaskGroup() as group,
     ):
         node = await client.create(Node(metadata=ObjectMeta(name=name)))

@@ -105,13 +105,13 @@ async def running(
     plane: ControlPlane, name: str = "", *, security_groups: tuple[str, ...] = ()
 ) -> AsyncIterator[Cluster]:
     """A new node that has reported, or one of before. Controllers and agent have the rights of deploy/rbac.yaml."""
+    is_new, name = not name, name or f"t-{uuid.uuid4().hex[:8]}"
     async with (
         connect(plane.config(), user_agent="test/1", field_manager="test") as client,
         open_runtime(acting_as(plane, "kuryr-controller"), name="kuryr") as controller,
-        open_runtime(acting_as(plane, "kuryr-daemon"), name="kuryr") as daemon,
+        open_runtime(acting_as(plane, "kuryr-daemon", node=name), name="kuryr") as daemon,
     ):
-        if not name:
-            name = f"t-{uuid.uuid4().hex[:8]}"
+        if is_new:
             await client.create(Namespace(metadata=ObjectMeta(name=name)))
             await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
             await report(client, name, host_id=name)
