@@ -91,7 +91,7 @@ async def test_a_port_of_somebody_else_with_our_mac_is_left_alone_and_another_sl
 async def test_a_port_that_neutron_could_not_bind_is_deleted_and_made_anew() -> None:
     case = Case()
     case.server.vif_type = "binding_failed"
-    with pytest.raises(errors.Conflict):
+    with pytest.raises(errors.BindingFailed):
         await case.acquire("a")
     assert case.server.ports == {}
     case.server.vif_type = "ovs"

@@ -33,6 +33,7 @@ from kuryr.pools.ledger import PortLedger
 from kuryr.pools.planner import desire_pool
 from kuryr.pools.source import PoolSource
 from kuryr.ports.controller import PortController
+from kuryr.ports.notices import PodNotices
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ def assemble(
         nodes=nodes,
         pools=pools,
         pool_of=pool_of,
+        notices=PodNotices(runtime.client, runtime.recorder),
         workers=configuration.controller.workers,
         metrics=runtime.metrics,
     )

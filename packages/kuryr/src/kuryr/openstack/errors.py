@@ -41,6 +41,12 @@ class NoAddress(OpenStackError):
     retryable = True
 
 
+class BindingFailed(OpenStackError):
+    """The port was made and could not be bound on its host."""
+
+    retryable = True
+
+
 class Unauthorised(OpenStackError):
     """401 after one renewal of the token, or 403."""
 

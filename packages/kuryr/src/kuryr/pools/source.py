@@ -111,7 +111,7 @@ class PoolSource:
             port = await self._adopt(request, slot)
         if port.vif_type in _BINDING_FAILED:
             await self._neutron.delete_port(port.id)
-            raise errors.Conflict(f"port binding failed on host {request.host_id}: is OVN running there?")
+            raise errors.BindingFailed(f"port binding failed on host {request.host_id}: is OVN running there?")
         return port
 
     async def _adopt(self, request: PortRequest, slot: Slot) -> Port:

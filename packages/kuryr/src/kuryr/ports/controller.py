@@ -24,7 +24,11 @@ from kuryr.model.ownership import PodUid
 from kuryr.model.pods import FINISHED, is_static, sandbox_uid
 from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrNode, KuryrPort, KuryrPortPool, KuryrPortSpec
 from kuryr.openstack.errors import OpenStackError
+from kuryr.ports.notices import NO_POOL, PodNotices, reason_of
 from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
+
+NO_POOL_AGAIN_S = 12.0
+"""Beyond the notices' patience: until then the pool as a rule is there."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,7 @@ class PortController:
         nodes: Informer[KuryrNode],
         pools: Informer[KuryrPortPool],
         pool_of: Callable[[str], KuryrPortPool | None],
+        notices: PodNotices,
         workers: int,
         metrics: Metrics | None = None,
     ) -> None:
@@ -63,6 +68,7 @@ class PortController:
         self._pods = pods
         self._claims = claims
         self._pool_of = pool_of
+        self._notices = notices
         self._reserved: dict[ObjectKey, set[PodUid]] = {}
         self._waiting: dict[str, set[ObjectKey]] = {}
         self.controller: Controller[ObjectKey] = Controller(
@@ -79,8 +85,13 @@ class PortController:
     async def _reconcile(self, key: ObjectKey) -> Result:
         pod = self._pods.store.get(key)
         pool = self._pool_of(pod.spec.node_name) if pod is not None else None
-        for step in plan_claim(pod, self._claims.store.get(key), pool):
+        claim = self._claims.store.get(key)
+        for step in plan_claim(pod, claim, pool):
             await self._apply(key, step)
+        if pod is None:
+            self._notices.forget(key)
+        elif claim is not None and claim.spec.pod_uid == sandbox_uid(pod):
+            await self._notices.settle(pod)
         return DONE
 
     async def _apply(self, key: ObjectKey, step: Step) -> None:
@@ -90,10 +101,16 @@ class PortController:
             case DeleteClaim(uid=uid):
                 await self._delete(key, uid)
             case WaitForPool(node=node):
-                self._waiting.setdefault(node, set()).add(key)
-                log.info("pod waits, its node has no pool: pod=%s node=%s", key, node)
+                await self._wait_for_pool(key, node)
             case MakeClaim(pod_uid=uid, pool=pool):
                 await self._claim(key, uid, pool)
+
+    async def _wait_for_pool(self, key: ObjectKey, node: str) -> None:
+        self._waiting.setdefault(node, set()).add(key)
+        log.info("pod waits, its node has no pool: pod=%s node=%s", key, node)
+        pod = self._pods.store.get(key)
+        if pod is not None and not await self._notices.tell(pod, NO_POOL):
+            self.controller.enqueue(key, after_s=NO_POOL_AGAIN_S)
 
     def _release(self, key: ObjectKey, but: PodUid | None) -> None:
         left = self._reserved.get(key, set())
@@ -114,6 +131,9 @@ class PortController:
         try:
             interface = await self._ports.acquire(pool, uid)
         except OpenStackError as error:
+            waiting = self._pods.store.get(key)
+            if waiting is not None:
+                await self._notices.tell(waiting, reason_of(error), str(error))
             raise Retry(f"no port for the pod yet: {error}") from error
         pod = self._pods.store.get(key)
         if pod is None or pod.metadata.deleting or sandbox_uid(pod) != uid:
