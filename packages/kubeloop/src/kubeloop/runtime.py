@@ -1,9 +1,9 @@
 """The runtime: client, informers, controllers, leader election, Events and the health server, wired and run in order.
 
 Start: informers list and follow; when all have synced this process stands for the lease (where there is one); with the
-lease, Events are sent, the informers list once more, so that nobody acts by a store from before the last leader's end,
-`before_leading` runs, then controllers and leading parts. So a standby has warm stores, full queues, and keeps its
-Events until it may write them.
+lease, Events are sent, the informers list once more, one after the other in the order in which they were made, so that
+nobody acts by a store from before the last leader's end, `before_leading` runs, then controllers and leading parts. So
+a standby has warm stores, full queues, and keeps its Events until it may write them.
 Stop, on cancellation: controllers finish or are cancelled, their last Events are sent, the lease is released, then
 informers and the server end. A part that fails ends everything: a process that half works is worse than one that is
 started again.
@@ -108,7 +108,11 @@ class Runtime:
         indexers: Mapping[str, Indexer[T]] | None = None,
         transform: Callable[[T], T] | None = None,
     ) -> Informer[T]:
-        """An informer that runs with us. Share one among controllers: each costs a watch and a store."""
+        """An informer that runs with us. Share one among controllers: each costs a watch and a store.
+
+        A new leader lists anew in the order in which its informers were made: what is first written to one kind, and
+        then taken away from another, is not missed if the other's informer is made first.
+        """
         self._must_not_run()
         informer = Informer(
             self.client,
@@ -229,9 +233,8 @@ class Runtime:
 
     async def _list_anew(self) -> None:
         """Our stores may not show what the last leader wrote: a dead watch is not noticed at once."""
-        async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.list_anew())
+        for informer in self._informers:
+            await informer.list_anew()
 
     def _tell_undecodable(self, kind: type[KubeObject]) -> Callable[[Undecodable], None]:
         def tell(broken: Undecodable) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import kubeloop as k
 from kubeloop.leader import Lease
-from kubeloop.testing.faults import Call, Fault, FaultKind, Rate, SeededFaults
+from kubeloop.testing.faults import Call, Fault, FaultKind, Rate, ScriptedFaults, SeededFaults
 from kubeloop.testing.incarnation import Process
 from kubeloop.testing.trace import Trace
 from kubeloop.testing.world import World, simulate
@@ -123,6 +123,27 @@ def test_a_write_that_left_in_time_takes_effect_late_and_a_deposed_leader_sends_
     trace = simulate(scenario, seed=1, faults=LateOnce())
     assert any(line.answer.startswith("late effect") for line in trace)
     one_at_a_time(trace)
+
+
+def test_a_new_leader_lists_anew_in_the_order_in_which_its_informers_were_made() -> None:
+    """So what was written to the second kind before it was taken away from the first is not missed."""
+
+    async def main(process: Process) -> None:
+        async with k.open_runtime(process, name="ordered", lease=LEASE) as runtime:
+            for kind in (k.ConfigMap, k.Namespace):
+                runtime.informer(kind)
+            await runtime.run()
+
+    async def scenario(world: World) -> None:
+        process = world.start("ordered", main)
+        await asyncio.sleep(60)
+        await process.stop()
+
+    trace = simulate(scenario, seed=1, faults=ScriptedFaults({5: Fault(FaultKind.UNAVAILABLE)}))
+    calls = [(line.call.verb, line.call.resource) for line in trace if line.call is not None]
+    assert calls[3] == ("create", "leases.coordination.k8s.io")
+    again = [("watch", "configmaps"), ("watch", "namespaces")]  # they stream the list
+    assert calls[4:7] == [("watch", "configmaps"), *again]
 
 
 def writes_elsewhere(fenced: bool) -> Callable[[Process], Coroutine[Any, Any, None]]:

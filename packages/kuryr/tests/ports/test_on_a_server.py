@@ -13,6 +13,7 @@ from kubeloop import (
     Client,
     Informer,
     KubeObject,
+    LeaseName,
     MergePatch,
     Namespace,
     ObjectKey,
@@ -37,6 +38,8 @@ from kuryr.openstack.placement import Placement
 from ..conftest import acting_as, refusals
 from ..daemon.fakes import FakeKernel, FakeVswitch
 from ..pools.neutron_server import NeutronServer
+
+LEASE = LeaseName("kuryr-system", "kuryr-controller")
 
 
 class WholePod(KubeObject, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ async def running(
     is_new, name = not name, name or f"t-{uuid.uuid4().hex[:8]}"
     async with (
         connect(plane.config(), user_agent="test/1", field_manager="test") as client,
-        open_runtime(acting_as(plane, "kuryr-controller"), name="kuryr") as controller,
+        open_runtime(acting_as(plane, "kuryr-controller"), name="kuryr", lease=LEASE) as controller,
         open_runtime(acting_as(plane, "kuryr-daemon", node=name), name="kuryr") as daemon,
     ):
         if is_new:
@@ -121,7 +124,11 @@ async def running(
         placement = Placement(
             Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups
         )
-        assemble(controller, configuration, Neutron(cluster.neutron), ClusterId(name), placement)
+
+        async def facts() -> tuple[ClusterId, Placement]:
+            return ClusterId(name), placement
+
+        assemble(controller, configuration, Neutron(cluster.neutron), facts)
         daemon.lead_with(cluster.agent.controller.run)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one.run()) for one in (controller, daemon)]

@@ -1,9 +1,16 @@
-"""`kuryr controller`: wires the controllers together. The only place where they meet."""
+"""`kuryr controller`: wires the controllers together. The only place where they meet.
+
+Replicas contend for a Lease. A standby has warm stores and serves /healthz and /readyz; all else is made when the lease
+is taken, so nothing of an earlier term is left. What a new leader knows, it knows in this order: claims, then what else
+may name a port, then pods, then Neutron. So a port is free only if nothing of before names it, and a claim is without a
+pod only if its pod is gone.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
 
 from kubeloop import (
     ApiError,
@@ -12,6 +19,7 @@ from kubeloop import (
     Cluster,
     ClusterConfig,
     Fence,
+    LeaseName,
     Namespace,
     ObjectKey,
     Pod,
@@ -24,8 +32,8 @@ from kuryr.model.ownership import ClusterId, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.nodes.node_port import NodePortController
 from kuryr.openstack.clouds import Cloud, load_cloud
-from kuryr.openstack.errors import OpenStackError, Unauthorised
-from kuryr.openstack.neutron import Neutron
+from kuryr.openstack.errors import CloudConfigError, OpenStackError
+from kuryr.openstack.neutron import Api, Neutron
 from kuryr.openstack.placement import Placement, fetch_placement
 from kuryr.openstack.session import HttpExchange, KeystoneToken, Session
 from kuryr.pools.controller import PoolController
@@ -37,10 +45,16 @@ from kuryr.ports.notices import PodNotices
 
 log = logging.getLogger(__name__)
 
+LEASE = "kuryr-controller"
+
 _PORT_INDEX = "port"
 
+T = TypeVar("T")
 
-OpenCloud = Callable[[Fence], AbstractAsyncContextManager[Session]]
+Facts = tuple[ClusterId, Placement]
+"""What must be known before anything is decided."""
+
+OpenCloud = Callable[[Fence], AbstractAsyncContextManager[Api]]
 """The network service as the controller reaches it, writes fenced: the seam that a simulated OpenStack replaces."""
 
 
@@ -54,14 +68,14 @@ async def run_controller(configuration: Configuration) -> None:
 
 async def control(configuration: Configuration, cluster: ClusterConfig | Cluster, open_cloud: OpenCloud) -> None:
     """The controller on the cluster and the cloud that it is given. Until cancelled."""
-    http = configuration.controller.http
+    options = configuration.controller
+    lease = LeaseName(options.lease_namespace, LEASE)
     async with (
-        open_component("controller", cluster, http) as runtime,
+        open_component("controller", cluster, options.http, lease=lease) as runtime,
         open_cloud(runtime.fence) as session,
     ):
         neutron = Neutron(session, timeout_s=configuration.neutron.timeout_s)
-        cluster_id, placement = await _facts(configuration, runtime.client, neutron)
-        assemble(runtime, configuration, neutron, cluster_id, placement)
+        assemble(runtime, configuration, neutron, lambda: _fetch_facts(configuration, runtime.client, neutron))
         await runtime.run()
 
 
@@ -74,29 +88,68 @@ async def _open_cloud(cloud: Cloud, fence: Fence) -> AsyncIterator[Session]:
         await exchange.close()
 
 
-async def _facts(configuration: Configuration, client: Client, neutron: Neutron) -> tuple[ClusterId, Placement]:
-    """What must be known before anything is decided; waits for servers that are not there yet."""
-    while True:
-        try:
-            cluster = configuration.cluster_id or (await client.get(Namespace, "kube-system")).metadata.uid
-            return ClusterId(cluster), await fetch_placement(neutron, configuration.neutron)
-        except (ApiError, OpenStackError) as error:
-            if isinstance(error, Unauthorised) or not error.retryable:
-                raise
-            log.warning("waiting for the servers: cause=%s", error)
-        await asyncio.sleep(2)
+async def _fetch_facts(configuration: Configuration, client: Client, neutron: Neutron) -> Facts:
+    cluster = configuration.cluster_id or (await client.get(Namespace, "kube-system")).metadata.uid
+    return ClusterId(cluster), await fetch_placement(neutron, configuration.neutron)
+
+
+class _Servers:
+    """Waits for them as long as it takes: no restart mends a cloud. /readyz says meanwhile what a leader waits for."""
+
+    def __init__(self) -> None:
+        self.cause: str | None = None
+
+    async def answer(self, ask: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                answer = await ask()
+            except (ApiError, OpenStackError, CloudConfigError) as error:
+                self.cause = str(error)
+                log.warning("waiting for the servers: cause=%s", error)
+            else:
+                self.cause = None
+                return answer
+            await asyncio.sleep(2)
+
+
+class _Informers:
+    """What a replica follows, in the order in which a new leader lists."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.claims = runtime.informer(
+            KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
+        )
+        self.pools = runtime.informer(KuryrPortPool)
+        self.nodes = runtime.informer(KuryrNode, indexers={_PORT_INDEX: _port_of_node})
+        self.pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
 
 
 def assemble(
-    runtime: Runtime, configuration: Configuration, neutron: Neutron, cluster: ClusterId, placement: Placement
+    runtime: Runtime, configuration: Configuration, neutron: Neutron, fetch_facts: Callable[[], Awaitable[Facts]]
 ) -> None:
-    """The controllers, their informers and the order in which they start."""
-    pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
-    nodes = runtime.informer(KuryrNode, indexers={_PORT_INDEX: _port_of_node})
-    pools = runtime.informer(KuryrPortPool)
-    claims = runtime.informer(
-        KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
-    )
+    """Informers and health now; when this process leads, the facts, Neutron's ports, and then the controllers."""
+    informers, servers = _Informers(runtime), _Servers()
+    if runtime.serving is not None:
+        runtime.serving.add_readiness_check("servers", lambda: servers.cause)
+
+    async def lead() -> None:
+        cluster, placement = await servers.answer(fetch_facts)
+        await _lead(runtime, configuration, neutron, informers, servers, cluster, placement)
+
+    runtime.lead_with(lead)
+
+
+async def _lead(
+    runtime: Runtime,
+    configuration: Configuration,
+    neutron: Neutron,
+    informers: _Informers,
+    servers: _Servers,
+    cluster: ClusterId,
+    placement: Placement,
+) -> None:
+    """One term: a ledger made anew, Neutron listed, and the controllers until cancelled."""
+    claims, pools, nodes = informers.claims, informers.pools, informers.nodes
 
     def is_claimed(port: PortId) -> bool:
         return bool(claims.store.by_index(_PORT_INDEX, port) or nodes.store.by_index(_PORT_INDEX, port))
@@ -112,15 +165,14 @@ def assemble(
 
     claims.add_handler(lambda change: _note_released(ledger, change))
     nodes.add_handler(lambda change: _note_node_port_released(ledger, change))
-    # claims first, then Neutron: a port is free only if no KuryrPort of before the list names it
-    runtime.before_leading(lambda: _resync(source))
+    await servers.answer(source.resync)
     pool_controller = PoolController(
         runtime.client, source, ledger, placement, nodes=nodes, pools=pools, claims=claims, metrics=runtime.metrics
     )
     ports = PortController(
         runtime.client,
         source,
-        pods=pods,
+        pods=informers.pods,
         claims=claims,
         nodes=nodes,
         pools=pools,
@@ -138,18 +190,10 @@ def assemble(
         is_there=ledger.holds,
         metrics=runtime.metrics,
     )
-    for controller in (pool_controller.pools, pool_controller.counts, node_ports.controller, ports.controller):
-        runtime.lead_with(controller.run)
-    runtime.lead_with(pool_controller.tend)
-
-
-async def _resync(source: PoolSource) -> None:
-    while True:
-        try:
-            return await source.resync()
-        except OpenStackError as error:
-            log.warning("cannot list our ports yet: cause=%s", error)
-        await asyncio.sleep(2)
+    async with asyncio.TaskGroup() as group:
+        for controller in (pool_controller.pools, pool_controller.counts, node_ports.controller, ports.controller):
+            group.create_task(controller.run())
+        group.create_task(pool_controller.tend())
 
 
 def _port_of_node(node: KuryrNode) -> tuple[str, ...]:

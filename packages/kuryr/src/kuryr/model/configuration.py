@@ -75,6 +75,9 @@ class ControllerOptions(_Section, frozen=True, kw_only=True):
     """kuryr controller."""
 
     workers: Annotated[int, Meta(ge=1, le=1000, description="pods handled at the same time")] = 8
+    lease_namespace: Annotated[
+        str, Meta(min_length=1, max_length=63, description="where the Lease is by which one replica works at a time")
+    ] = "kuryr-system"
     http: Http = ""
 
 
