@@ -122,7 +122,7 @@ async def test_ports_that_nobody_claims_are_deleted_and_those_in_use_are_not() -
     await case.leave_free("a", "b", "c")
     case.claimed.add(PortId("port-2"))
     await case.acquire("c")
-    await case.source.delete_surplus()
+    await case.source.delete_surplus([POOL_UID])
     assert set(case.server.ports) == {"port-1", "port-2"}
 
 
@@ -131,7 +131,7 @@ async def test_a_port_given_to_a_pod_while_others_are_deleted_is_not_deleted() -
     await case.leave_free("a", "b")
     case.server.deletes_go_on.clear()
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(case.source.delete_surplus())
+        tasks.create_task(case.source.delete_surplus([POOL_UID]))
         await case.server.deleting.wait()
         assert await case.acquire("c") == "port-2"
         case.server.deletes_go_on.set()
@@ -142,8 +142,27 @@ async def test_a_port_whose_deletion_is_refused_does_not_keep_the_others() -> No
     case = Case()
     await case.leave_free("a", "b")
     case.server.refused.add("port-1")
-    await case.source.delete_surplus()
+    await case.source.delete_surplus([POOL_UID])
     assert set(case.server.ports) == {"port-1"}
     case.server.refused.clear()
-    await case.source.delete_surplus()
+    await case.source.delete_surplus([POOL_UID])
     assert case.server.ports == {}
+
+
+async def test_ports_of_a_pool_that_is_not_there_are_left_alone() -> None:
+    case = Case()
+    await case.leave_free("a")
+    await case.source.delete_surplus([PoolUid("another")])
+    assert set(case.server.ports) == {"port-1"}
+
+
+async def test_a_port_is_discarded_also_when_only_neutron_knew_of_it_and_never_while_a_pod_has_it() -> None:
+    case = Case()
+    await case.acquire("a")
+    (port,) = await Neutron(case.server).fetch_ports()
+    assert not await case.source.discard(port)
+    case.ledger.release(PodUid("a"))
+    case.ledger.removed(Slot(POOL_UID, 0))
+    assert await case.source.discard(port)
+    assert case.server.ports == {}
+    assert case.ledger.port(Slot(POOL_UID, 0)) is None

@@ -102,7 +102,7 @@ class PoolController:
                 if stale or loop.time() - listed > _RESYNC_EVERY_S:
                     await self._source.resync()
                     listed, stale = loop.time(), False
-                await self._source.delete_surplus()
+                await self._source.delete_surplus([PoolUid(pool.metadata.uid) for pool in self._pools.store.list()])
             except OpenStackError as error:
                 log.warning("cannot tend the pools: cause=%s", error)
                 stale = True

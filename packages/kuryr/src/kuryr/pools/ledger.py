@@ -123,10 +123,6 @@ class PortLedger:
         unfinished = [slot for slot in sorted(self._deleting) if slot.pool_uid == pool and slot in self._ports]
         return [self._ports[slot] for slot in (*unfinished, *ripe[: max(0, len(idle) - keep)])]
 
-    def pools(self) -> set[PoolUid]:
-        """The pools that have ports."""
-        return set(self._slots_of)
-
     def mark_deleting(self, slot: Slot) -> bool:
         """From now on nobody is given this port, also when the delete's answer is lost: it is asked again.
 

@@ -6,7 +6,7 @@ gets 409 MacAddressInUse, and then the port that is there is taken, if it is our
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kubeloop import ObjectKey, Retry
 from kuryr.model.ownership import (
@@ -67,27 +67,34 @@ class PoolSource:
         ports = await self._neutron.fetch_ports(device_owner=device_owner(self._cluster))
         self._ledger.replace(ports, unchanged_since=known)
 
-    async def delete_surplus(self) -> None:
-        """Deletes what nobody claimed for a whole cool-down. A failed delete is asked again next time.
+    async def delete_surplus(self, pools: Iterable[PoolUid]) -> None:
+        """Deletes what nobody claimed for a whole cool-down, of these pools: those that are there. What no pool
+        explains may be another cluster's with our id, and is for the sweeper. A failed delete is asked again next time.
 
         One that Neutron refuses does not keep the others. Raises `OpenStackError` when Neutron does not work.
         """
         now = asyncio.get_running_loop().time()
-        for pool in self._ledger.pools():
+        for pool in pools:
             for port in self._ledger.surplus(pool, keep=0, now=now):
                 try:
                     await self._delete(port)
                 except (errors.Conflict, errors.Rejected) as error:
                     log.warning("port cannot be deleted: port=%s cause=%s", port.id, error)
 
-    async def _delete(self, port: Port) -> None:
+    async def discard(self, port: Port) -> bool:
+        """Deletes a port that Neutron has just shown, unless a pod has it or is being given it: then False."""
+        self._ledger.add(port)
+        return await self._delete(port)
+
+    async def _delete(self, port: Port) -> bool:
         slot = parse_device_id(port.device_id)
         assert slot is not None, "the ledger holds only ports of ours"
         if not self._ledger.mark_deleting(slot):
-            return  # while those before it were deleted a pod got it
+            return False  # while those before it were deleted a pod got it
         await self._neutron.delete_port(port.id)
         self._ledger.removed(slot)
         log.info("port deleted, nobody claimed it: port=%s", port.id)
+        return True
 
     async def _make(self, pool: KuryrPortPool, slot: Slot) -> Port:
         node = self._node(ObjectKey("", pool.spec.node))
