@@ -196,7 +196,7 @@ class OvsdbClient:
         except TimeoutError as error:
             state = "no answer from" if self.connected else "no connection to"
             raise VswitchUnavailable(f"{state} OVSDB at {self._remote} within {self._timeout_s:g} s") from error
-        return _parse_results(answer, operations)
+        return parse_results(answer, operations)
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         match self._address:
@@ -253,7 +253,8 @@ def parse_remote(remote: str) -> str | tuple[str, int]:
     raise ValueError(f"{remote!r} is no OVSDB remote: write unix:/absolute/path or tcp:host:port")
 
 
-def _parse_results(answer: Mapping[str, Any], operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
+def parse_results(answer: Mapping[str, Any], operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
+    """What RFC 7047's answer to a transaction says. Raises TransactionRefused."""
     if answer.get("error"):
         raise TransactionRefused(str(answer["error"]), "", None)
     results: list[Mapping[str, Any]] = answer["result"]

@@ -1,0 +1,51 @@
+"""What may happen to an effect of the daemon on its own machine, where no network is in between."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from kubeloop.testing import FaultKind, Process
+from kuryr.simulator.node.gate import Gate
+
+T = TypeVar("T")
+
+_FAILING = frozenset(
+    (
+        FaultKind.REQUEST_LOST,
+        FaultKind.ANSWER_LOST,
+        FaultKind.LATE_EFFECT,
+        FaultKind.NO_ANSWER,
+        FaultKind.CONFLICT,
+        FaultKind.THROTTLED,
+        FaultKind.UNAVAILABLE,
+        FaultKind.FAILED,
+    )
+)
+"""Whatever else could go wrong with a call over a network is here a refusal."""
+
+
+def local_gate(process: Process) -> Gate:
+    """The process is killed before or after an effect, stands still after it, is slow, or is refused."""
+    world = process.world
+
+    async def gate(what: str, act: Callable[[], T], *, changes: bool = True) -> T:
+        await asyncio.sleep(world.network.latency_s() / 10)
+        outcome: list[T] = []
+        error: Exception | None = None
+        async with process.effect(what, changes=changes) as fault:
+            if fault is not None and fault.kind in _FAILING:
+                error = ConnectionError(f"{what}: {fault}")
+            else:
+                try:
+                    outcome.append(act())
+                except Exception as raised:  # noqa: BLE001 - it is the answer
+                    error = raised
+                if changes:
+                    world.changed()
+        if fault is not None and fault.kind is FaultKind.SLOW:
+            await asyncio.sleep(fault.seconds)
+        if error is not None:
+            raise error
+        return outcome[0]
+
+    return gate
