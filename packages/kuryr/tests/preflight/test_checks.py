@@ -38,7 +38,7 @@ def test_a_cloud_and_cluster_that_are_set_up_well_have_no_problem() -> None:
 @pytest.mark.parametrize(
     ("facts", "level", "what", "todo"),
     [
-        (replace(GOOD, kubernetes=(1, 32)), Level.FAILED, "Kubernetes is 1.32", "1.33"),
+        (replace(GOOD, kubernetes=(1, 32)), Level.FAILED, "kubelet is 1.32", "1.33"),
         (replace(GOOD, missing_definitions=("kuryrports",)), Level.FAILED, "kuryrports", "kuryr crds"),
         (replace(GOOD, roles=("member",)), Level.FAILED, "member", "role add"),
         (replace(GOOD, roles=("admin", "member")), Level.WARNING, "admin", "alone"),

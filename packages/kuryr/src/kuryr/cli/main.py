@@ -18,6 +18,7 @@ from kubeloop import (
 )
 from kuryr.cli.controller import run_controller
 from kuryr.cli.daemon import run_daemon
+from kuryr.cli.preflight import preflight
 from kuryr.daemon.cni.server import SocketInUse
 from kuryr.lab.command_line import add_lab_commands
 from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=text)
         one.add_argument("--config", default="", metavar="FILE", help="configuration file; see `kuryr config`")
         one.set_defaults(command=lambda options, run=run: _serve(options, run))
+    one = commands.add_parser("preflight", help="check cloud and cluster before pods need them, and say what to do")
+    one.add_argument("--config", default="", metavar="FILE", help="the controller's configuration file")
+    one.set_defaults(command=preflight)
     one = commands.add_parser("config", help="print the default configuration, explained")
     one.set_defaults(command=lambda _: _print(render_defaults()))
     one = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")

@@ -120,6 +120,15 @@ class Token(Protocol):
     async def fetch_endpoint(self, service_type: str) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a token is. `roles` is None where it does not tell them."""
+
+    project_id: str
+    project: str
+    roles: tuple[str, ...] | None
+
+
 class KeystoneToken:
     """keystoneauth, off the event loop."""
 
@@ -144,6 +153,18 @@ class KeystoneToken:
             if not self._token or self._token == refused or expires_soon:
                 await self._authenticate(renew=bool(refused))
             return self._token
+
+    async def fetch_identity(self) -> Identity:
+        """Project and roles of the token."""
+
+        def ask() -> Identity:
+            access = self._auth.get_access(self._session)
+            roles = tuple(access.role_names) if access.role_names else None
+            return Identity(str(access.project_id or ""), str(access.project_name or ""), roles)
+
+        async with self._lock:
+            identity: Identity = await _off_loop(ask)
+        return identity
 
     async def _authenticate(self, *, renew: bool) -> None:
         def ask() -> tuple[str, float]:

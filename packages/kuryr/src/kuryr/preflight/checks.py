@@ -54,11 +54,12 @@ class SubnetFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`quota`: limit (negative: none) and used, of ports. `chassis`: hosts with a living ovn-controller. `pods`: those
-    that need a port now; `our_ports`: what there is of them, and of the nodes', in Neutron.
+    """`kubernetes`: major and minor of the oldest kubelet; None: there is no node. `quota`: limit (negative: none) and
+    used, of ports. `chassis`: hosts with a living ovn-controller. `pods`: those that need a port now; `our_ports`: what
+    there is of them, and of the nodes', in Neutron.
     """
 
-    kubernetes: tuple[int, int]
+    kubernetes: tuple[int, int] | None
     missing_definitions: tuple[str, ...]
     project: str
     roles: tuple[str, ...] | None
@@ -97,13 +98,13 @@ def wanted_ports(facts: Facts) -> int:
 
 
 def _check_kubernetes(facts: Facts) -> Iterator[Finding]:
-    version, oldest = (".".join(map(str, one)) for one in (facts.kubernetes, _OLDEST_KUBERNETES))
-    if facts.kubernetes < _OLDEST_KUBERNETES:
-        yield Finding(
-            Level.FAILED, f"Kubernetes is {version}", f"upgrade it to {oldest} or later: nodes' tokens need it"
-        )
-    else:
-        yield Finding(Level.OK, f"Kubernetes is {version}")
+    if facts.kubernetes is not None:
+        version, oldest = (".".join(map(str, one)) for one in (facts.kubernetes, _OLDEST_KUBERNETES))
+        what = f"the oldest kubelet is {version}"
+        if facts.kubernetes < _OLDEST_KUBERNETES:
+            yield Finding(Level.FAILED, what, f"upgrade Kubernetes to {oldest} or later: nodes' tokens need it")
+        else:
+            yield Finding(Level.OK, what)
     if facts.missing_definitions:
         missing = ", ".join(facts.missing_definitions)
         yield Finding(Level.FAILED, f"not defined: {missing}", "run `kuryr crds | kubectl apply --server-side -f -`")
