@@ -71,6 +71,17 @@ class Pools(_Section, frozen=True, kw_only=True):
     cool_down_s: Annotated[Seconds, Meta(description="how long a released port rests before it is deleted")] = 20.0
 
 
+class Sweep(_Section, frozen=True, kw_only=True):
+    """The clean-up of what nothing explains: ports of our mark without a pool, KuryrPorts without their pod."""
+
+    every_s: Annotated[Seconds, Meta(description="how often it is looked for")] = 300.0
+    after_s: Annotated[Seconds, Meta(description="how long after the first look one more must find the same")] = 120.0
+    max_count: Annotated[int, Meta(ge=0, description="most that goes in one sweep without a person; 0: nothing")] = 20
+    max_percent: Annotated[
+        float, Meta(ge=0, le=100, description="the same, of the cluster's ports; five may always go, if max_count lets")
+    ] = 10.0
+
+
 class ControllerOptions(_Section, frozen=True, kw_only=True):
     """kuryr controller."""
 
@@ -121,6 +132,7 @@ class Configuration(_Section, frozen=True, kw_only=True):
     openstack: OpenStack = OpenStack()
     neutron: NeutronNetwork = NeutronNetwork()
     pools: Pools = Pools()
+    sweep: Sweep = Sweep()
     controller: ControllerOptions = ControllerOptions()
     daemon: Daemon = Daemon()
     log: Log = Log()

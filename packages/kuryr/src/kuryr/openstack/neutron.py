@@ -42,6 +42,7 @@ class Port(msgspec.Struct, frozen=True, rename={"host_id": "binding:host_id", "v
     host_id: str = ""
     vif_type: str = ""
     name: str = ""
+    created_at: str | None = None
 
 
 class Network(msgspec.Struct, frozen=True):
