@@ -16,6 +16,7 @@ from kubeloop import (
     LeaseName,
     MergePatch,
     Namespace,
+    Node,
     ObjectKey,
     ObjectMeta,
     Pod,
@@ -116,7 +117,8 @@ async def running(
     ):
         if is_new:
             await client.create(Namespace(metadata=ObjectMeta(name=name)))
-            await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="n")))
+            uid = (await client.create(Node(metadata=ObjectMeta(name=name)))).metadata.uid
+            await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid=uid)))
             await report(client, name, host_id=name)
         claims = daemon.informer(KuryrPort, field_selector=f"spec.node={name}")
         cluster = Cluster(client, daemon.client, claims, name)

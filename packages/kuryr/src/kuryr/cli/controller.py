@@ -8,7 +8,7 @@ pod only if its pod is gone.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from kubeloop import (
     Cluster,
     ClusterConfig,
     Fence,
+    KubeObject,
     LeaseName,
     Namespace,
     ObjectKey,
@@ -28,9 +29,11 @@ from kubeloop import (
 )
 from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
-from kuryr.model.ownership import ClusterId, PortId
+from kuryr.model.machines import Machine, without_details
+from kuryr.model.ownership import ClusterId, PoolUid, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.nodes.node_port import NodePortController
+from kuryr.nodes.release import NAMESPACE_INDEX, NODE_INDEX, POOL_INDEX, ReleaseController
 from kuryr.openstack.clouds import Cloud, load_cloud
 from kuryr.openstack.errors import CloudConfigError, OpenStackError
 from kuryr.openstack.neutron import Api, Neutron
@@ -50,6 +53,7 @@ LEASE = "kuryr-controller"
 _PORT_INDEX = "port"
 
 T = TypeVar("T")
+Named = TypeVar("Named", bound=KubeObject)
 
 Facts = tuple[ClusterId, Placement]
 """What must be known before anything is decided."""
@@ -117,11 +121,32 @@ class _Informers:
 
     def __init__(self, runtime: Runtime) -> None:
         self.claims = runtime.informer(
-            KuryrPort, indexers={_PORT_INDEX: lambda claim: (one.port_id for one in claim.spec.interfaces)}
+            KuryrPort,
+            indexers={
+                _PORT_INDEX: _ports_of_claim,
+                POOL_INDEX: lambda claim: (claim.spec.pool,),
+                NODE_INDEX: lambda claim: (claim.spec.node,),
+                NAMESPACE_INDEX: lambda claim: (claim.metadata.namespace,),
+            },
         )
-        self.pools = runtime.informer(KuryrPortPool)
-        self.nodes = runtime.informer(KuryrNode, indexers={_PORT_INDEX: _port_of_node})
+        self.pools = runtime.informer(
+            KuryrPortPool, indexers={_PORT_INDEX: _ports_of_pool, NODE_INDEX: lambda pool: (pool.spec.node,)}
+        )
+        self.nodes = runtime.informer(KuryrNode, indexers={_PORT_INDEX: _ports_of_node})
+        self.machines = runtime.informer(Machine, transform=without_details)
+        self.namespaces = runtime.informer(Namespace)
         self.pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
+
+    def is_claimed(self, port: PortId) -> bool:
+        """Something names it, so it is not free, whatever else is known of it."""
+        stores = self.claims.store, self.pools.store, self.nodes.store
+        return any(store.by_index(_PORT_INDEX, port) for store in stores)
+
+    def tell_released(self, ledger: PortLedger) -> None:
+        """From now on the ledger hears what is not named any more."""
+        self.claims.add_handler(lambda change: _note_released(ledger, change, _ports_of_claim))
+        self.pools.add_handler(lambda change: _note_released(ledger, change, _ports_of_pool))
+        self.nodes.add_handler(lambda change: _note_released(ledger, change, _ports_of_node))
 
 
 def assemble(
@@ -150,21 +175,17 @@ async def _lead(
 ) -> None:
     """One term: a ledger made anew, Neutron listed, and the controllers until cancelled."""
     claims, pools, nodes = informers.claims, informers.pools, informers.nodes
-
-    def is_claimed(port: PortId) -> bool:
-        return bool(claims.store.by_index(_PORT_INDEX, port) or nodes.store.by_index(_PORT_INDEX, port))
-
-    ledger = PortLedger(is_claimed, cool_down_s=configuration.pools.cool_down_s)
+    ledger = PortLedger(informers.is_claimed, cool_down_s=configuration.pools.cool_down_s)
     source = PoolSource(neutron, ledger, cluster=cluster, placement=placement, node=nodes.store.get)
 
     def pool_of(name: str) -> KuryrPortPool | None:
         """By what is configured now: pools of an older configuration may be left, for the pods that they have."""
         node = nodes.store.get(ObjectKey("", name))
         desired = desire_pool(node, placement) if node is not None else None
-        return pools.store.get(desired.key) if desired is not None else None
+        pool = pools.store.get(desired.key) if desired is not None else None
+        return None if pool is None or source.is_retired(PoolUid(pool.metadata.uid)) else pool
 
-    claims.add_handler(lambda change: _note_released(ledger, change))
-    nodes.add_handler(lambda change: _note_node_port_released(ledger, change))
+    informers.tell_released(ledger)
     await servers.answer(source.resync)
     pool_controller = PoolController(
         runtime.client, source, ledger, placement, nodes=nodes, pools=pools, claims=claims, metrics=runtime.metrics
@@ -190,25 +211,43 @@ async def _lead(
         is_there=ledger.holds,
         metrics=runtime.metrics,
     )
+    release = ReleaseController(
+        runtime.client,
+        source,
+        claims=claims,
+        pools=pools,
+        machines=informers.machines,
+        namespaces=informers.namespaces,
+        quarantine_after_s=configuration.pools.quarantine_after_s,
+        metrics=runtime.metrics,
+    )
     async with asyncio.TaskGroup() as group:
-        for controller in (pool_controller.pools, pool_controller.counts, node_ports.controller, ports.controller):
+        for controller in (
+            pool_controller.pools,
+            pool_controller.counts,
+            node_ports.controller,
+            release.controller,
+            ports.controller,
+        ):
             group.create_task(controller.run())
         group.create_task(pool_controller.tend())
 
 
-def _port_of_node(node: KuryrNode) -> tuple[str, ...]:
+def _ports_of_claim(claim: KuryrPort) -> Iterable[str]:
+    return (interface.port_id for interface in claim.spec.interfaces)
+
+
+def _ports_of_pool(pool: KuryrPortPool) -> Iterable[str]:
+    """In quarantine."""
+    return (entry.port_id for entry in pool.status.quarantine)
+
+
+def _ports_of_node(node: KuryrNode) -> Iterable[str]:
     return (node.spec.interface.port_id,) if node.spec.interface is not None else ()
 
 
-def _note_released(ledger: PortLedger, change: Change[KuryrPort]) -> None:
-    if change.new is None and change.old is not None:
-        for interface in change.old.spec.interfaces:
-            ledger.released(PortId(interface.port_id), asyncio.get_running_loop().time())
-
-
-def _note_node_port_released(ledger: PortLedger, change: Change[KuryrNode]) -> None:
-    before = _port_of_node(change.old) if change.old is not None else ()
-    after = _port_of_node(change.new) if change.new is not None else ()
-    for port in before:
+def _note_released(ledger: PortLedger, change: Change[Named], ports_of: Callable[[Named], Iterable[str]]) -> None:
+    after = set(ports_of(change.new)) if change.new is not None else set()
+    for port in ports_of(change.old) if change.old is not None else ():
         if port not in after:
             ledger.released(PortId(port), asyncio.get_running_loop().time())

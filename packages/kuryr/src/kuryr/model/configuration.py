@@ -69,6 +69,9 @@ class Pools(_Section, frozen=True, kw_only=True):
     """Ports without a pod."""
 
     cool_down_s: Annotated[Seconds, Meta(description="how long a released port rests before it is deleted")] = 20.0
+    quarantine_after_s: Annotated[
+        Seconds, Meta(description="how long a terminating namespace waits for a node's receipt of a released port")
+    ] = 30.0
 
 
 class Sweep(_Section, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What we know of our ports in Neutron, and which of them may be given to a pod. Pure: no I/O, no clock.
 
-Free ports are a subtraction: ours in Neutron, minus those named by a KuryrPort, minus those reserved by a claim that is
-being written, minus those cooling down after a release, minus those being deleted. Only the subtrahends of this process
+Free ports are a subtraction: ours in Neutron, minus those claimed, minus those reserved by a claim that is being
+written, minus those cooling down after a release, minus those being deleted. Only the subtrahends of this process
 live here; after a restart the subtraction starts from Neutron's list and the KuryrPorts, and there is no record to
 recover.
 
@@ -27,7 +27,9 @@ class PoolCounts:
 
 
 class PortLedger:
-    """`claimed` tells whether a KuryrPort in the store names a port; times are seconds of one monotonic clock."""
+    """`claimed` tells whether an object in the stores names a port: a KuryrPort, a KuryrNode as its own, or a pool's
+    quarantine. Times are seconds of one monotonic clock.
+    """
 
     def __init__(self, claimed: Callable[[PortId], bool], *, cool_down_s: float) -> None:
         self._claimed = claimed
@@ -41,6 +43,7 @@ class PortLedger:
         self._idle_since: dict[Slot, float] = {}
         self._used: set[Slot] = set()  # a pod of our time had it: it cools down before another gets it
         self._deleting: set[Slot] = set()
+        self._retired: set[PoolUid] = set()
 
     def ports(self, pool: PoolUid) -> list[Port]:
         """Our ports of a pool, lowest slot first."""
@@ -70,6 +73,17 @@ class PortLedger:
             self._holders[slot] = pod
         return slot
 
+    def retire(self, pool: PoolUid) -> None:
+        """The pool's node is no more: nothing of it is given out from now on."""
+        self._retired.add(pool)
+
+    def is_retired(self, pool: PoolUid) -> bool:
+        return pool in self._retired
+
+    def is_empty(self, pool: PoolUid) -> bool:
+        """There is no port of the pool, and nobody waits for one."""
+        return pool not in self._slots_of and all(slot.pool_uid != pool for slot in self._holders)
+
     def burn(self, slot: Slot) -> None:
         """The slot's MAC belongs to a port that is not ours: never try it again."""
         self._burnt.add(slot)
@@ -88,6 +102,7 @@ class PortLedger:
 
     def _put(self, slot: Slot, port: Port) -> None:
         self._forget_id(slot)
+        self._burnt.discard(slot)  # the port was ours, and could not be seen
         self._ports[slot] = port
         self._slot_of[port.id] = slot
         self._slots_of.setdefault(slot.pool_uid, set()).add(slot)
@@ -98,7 +113,7 @@ class PortLedger:
             del self._slot_of[port.id]
 
     def released(self, port_id: PortId, now: float) -> None:
-        """The last KuryrPort naming this port is gone: it cools down."""
+        """Nothing claims the port as it did before: it cools down once nothing else does."""
         slot = self._slot_of.get(port_id)
         if slot is not None:
             self._used.add(slot)
@@ -144,6 +159,12 @@ class PortLedger:
         self._deleting.discard(slot)
         self._idle_since.pop(slot, None)
         self._used.discard(slot)
+
+    def forget(self, port_id: PortId) -> None:
+        """Neutron has no port of this id any more."""
+        slot = self._slot_of.get(port_id)
+        if slot is not None:
+            self.removed(slot)
 
     def counts(self, pool: PoolUid, now: float) -> PoolCounts:
         ours = self._slots_of.get(pool, ())

@@ -13,6 +13,7 @@ from kuryr.model.ownership import (
     ClusterId,
     PodUid,
     PoolUid,
+    PortId,
     Slot,
     device_id,
     device_owner,
@@ -51,6 +52,8 @@ class PoolSource:
     async def acquire(self, pool: KuryrPortPool, pod: PodUid) -> Interface:
         """A port for the pod: a free one, else a new one. Raises `OpenStackError`."""
         pool_uid = PoolUid(pool.metadata.uid)
+        if self._ledger.is_retired(pool_uid):
+            raise Retry(f"pool {pool.metadata.name} gives nothing out: its node is no more")
         slot = self._ledger.reserve(pool_uid, pod, asyncio.get_running_loop().time())
         port = self._ledger.port(slot)
         if port is None:
@@ -60,6 +63,25 @@ class PoolSource:
 
     def release(self, pod: PodUid) -> None:
         self._ledger.release(pod)
+
+    def retire(self, pool: PoolUid) -> None:
+        """Nothing of the pool is given out any more: its ports are deleted as they are released."""
+        self._ledger.retire(pool)
+
+    def is_retired(self, pool: PoolUid) -> bool:
+        return self._ledger.is_retired(pool)
+
+    def has_ports(self, pool: PoolUid) -> bool:
+        """Neutron has ports of the pool, or one may be made."""
+        return not self._ledger.is_empty(pool)
+
+    async def fence(self, port: PortId) -> None:
+        """Deletes the port in Neutron, whoever claims it, if it is ours there. Raises `OpenStackError`."""
+        # asked of Neutron: whoever may write KuryrPorts can name any port in one
+        if await self._neutron.fetch_ports(id=port, device_owner=device_owner(self._cluster)):
+            await self._neutron.delete_port(port)
+            log.info("port deleted, its node is lost: port=%s", port)
+        self._ledger.forget(port)
 
     async def resync(self) -> None:
         """Makes the ledger equal Neutron: one list of all ports with our mark."""
@@ -126,7 +148,8 @@ class PoolSource:
         for port in await self._neutron.fetch_ports(network_id=request.network_id, mac_address=request.mac_address):
             if (port.device_owner, port.device_id) == (request.device_owner, request.device_id):
                 return port
-            self._ledger.burn(slot)
+        # also when nothing is seen: a port of another project has the MAC, and would have it for ever
+        self._ledger.burn(slot)
         raise Retry(f"MAC {request.mac_address} of slot {slot.index} belongs to a port that is not ours")
 
     def _interface(self, port: Port) -> Interface:
