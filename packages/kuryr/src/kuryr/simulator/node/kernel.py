@@ -93,7 +93,8 @@ class SimulatedKernel:
         )
 
     async def _delete(self, host_ifname: str) -> None:
-        await self._pass(f"delete {host_ifname}", lambda: self._namespaces.delete(HOST, host_ifname))
+        there = host_ifname in self._namespaces.host.devices  # most are not: runtimes repeat DEL
+        await self._pass(f"delete {host_ifname}", lambda: self._namespaces.delete(HOST, host_ifname), changes=there)
 
     def _create(self, request: AttachRequest, index: int) -> Device:
         """In place of what an earlier attempt has left under these names."""

@@ -19,8 +19,10 @@ from kuryr.simulator.node.chassis import Chassis
 from kuryr.simulator.node.cni import CniSocket
 from kuryr.simulator.node.gate import Gate
 from kuryr.simulator.node.host import SimulatedHost
+from kuryr.simulator.node.kubelet import Kubelet
 from kuryr.simulator.node.namespaces import HOST, Device, Namespaces
 from kuryr.simulator.node.ovsdb.server import OvsdbServer
+from kuryr.simulator.node.runtime import ContainerRuntime
 from kuryr.simulator.node.switch import Switch
 
 BRIDGE = "br-int"
@@ -28,7 +30,7 @@ _UNDERLAY = "eth0"
 
 
 class SimulatedMachine:
-    """Its parts: `namespaces`, `ovsdb`, `switch`, `chassis`, `socket`."""
+    """Its parts: `namespaces`, `ovsdb`, `switch`, `chassis`, `socket`, `runtime`, `kubelet`."""
 
     def __init__(
         self,
@@ -50,6 +52,8 @@ class SimulatedMachine:
         self.chassis = Chassis(self.ovsdb, self.switch, fabric, delay_s=lambda: random.uniform(0.01, 0.08))
         self.socket = CniSocket()
         self.installed = asyncio.Event()
+        self.runtime = ContainerRuntime(self.namespaces, self.socket, random, changed=changed)
+        self.kubelet = Kubelet(name, address, self.runtime, self.installed, random)
         ids = {
             "hostname": hostname or f"{name}.example",
             "system-id": name,
@@ -80,6 +84,7 @@ class SimulatedMachine:
         """The kernel's state is gone, what is on disk stays: OVSDB. Its processes must have been ended before."""
         self.namespaces.clear()
         self.chassis.forget()
+        self.runtime.lose_all()
         self._boot()
         self.switch.start()
 
