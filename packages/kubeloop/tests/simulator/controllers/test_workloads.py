@@ -286,3 +286,13 @@ def test_two_runs_are_the_same() -> None:
         await world.quiet(for_s=5)
 
     assert play(scenario) == play(scenario)
+
+
+def test_pods_get_nodes_though_somebody_elses_kubelet_runs_them() -> None:
+    async def scenario(world: World) -> None:
+        await deploy(world)
+        await world.quiet(for_s=5)
+        assert sorted(pod.spec.node_name for pod in await pods(world)) == ["node-1", "node-1", "node-2", "node-2"]
+        assert {pod.status.phase for pod in await pods(world)} == {"Pending"}
+
+    play(scenario, only=(*CLEANING, "scheduling", "workloads"))

@@ -18,13 +18,15 @@ from kubeloop.simulator.controllers.workloads import Deployments, ReplicaSets, o
 from kubeloop.simulator.server import ApiServer
 from kubeloop.simulator.storage import Storage
 
-Name = Literal["garbage", "namespaces", "pods", "workloads"]
+Name = Literal["garbage", "namespaces", "scheduling", "pods", "workloads"]
 
 CLEANING: tuple[Name, ...] = ("garbage", "namespaces")
 """What every cluster has, and what costs next to nothing."""
 
 EVERYTHING: tuple[Name, ...] = (*CLEANING, "pods", "workloads")
-"""Pods get nodes, and run; Deployments and ReplicaSets make pods."""
+"""Pods get nodes, and run; Deployments and ReplicaSets make pods. For kubelets of your own: `scheduling` in place of
+`pods`.
+"""
 
 
 async def run_controllers(
@@ -47,10 +49,12 @@ async def run_controllers(
         if "namespaces" in only:
             cleaner = NamespaceController(runtime.client, server.storage)
             _hear(runtime, server.storage, "namespaces", cleaner, clean_after_s)
-        if "pods" in only or "workloads" in only:
+        if not {"scheduling", "pods", "workloads"}.isdisjoint(only):
             pods = runtime.informer(Pod, indexers={"owner": owner_uids, "node": lambda pod: [pod.spec.node_name]})
-            if "pods" in only:
-                _run_pods(runtime, pods, pods_end_after_s)
+            if not {"scheduling", "pods"}.isdisjoint(only):
+                nodes = _run_scheduling(runtime, pods)
+                if "pods" in only:
+                    _run_pods(runtime, pods, nodes, pods_end_after_s)
             if "workloads" in only:
                 _run_workloads(runtime, pods)
         await runtime.run()
@@ -77,12 +81,16 @@ def _hear(
     runtime.run_with(hear)
 
 
-def _run_pods(runtime: k.Runtime, pods: k.Informer[Pod], end_after_s: float) -> None:
+def _run_scheduling(runtime: k.Runtime, pods: k.Informer[Pod]) -> k.Informer[Node]:
     nodes = runtime.informer(Node)
     scheduler = Scheduler(runtime.client, pods, nodes)
     # one worker: each choice sees those before it
     runtime.controller("scheduler", scheduler.reconcile, workers=1).for_(pods).watches(nodes, scheduler.waiting)
     runtime.controller("taints", NodeTaints(runtime.client, nodes).reconcile).for_(nodes)
+    return nodes
+
+
+def _run_pods(runtime: k.Runtime, pods: k.Informer[Pod], nodes: k.Informer[Node], end_after_s: float) -> None:
     kubelet = Kubelet(runtime.client, pods, nodes, end_after_s=end_after_s)
     runtime.controller("kubelet", kubelet.reconcile).for_(pods).watches(nodes, _pods_of(pods))
 
