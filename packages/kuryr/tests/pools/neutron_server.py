@@ -13,12 +13,16 @@ from kuryr.openstack.session import Answer
 
 
 class NeutronServer:
-    """An `Api`. `lost`: how many answers to creates get lost; `refused`: port ids whose deletion is refused."""
+    """An `Api`. `lost`: how many answers to creates get lost; `refused`: port ids whose deletion is refused; `away`: it
+    answers nothing. `lists` is how many were asked for.
+    """
 
     def __init__(self) -> None:
         self.ports: dict[str, dict[str, Any]] = {}
         self.vif_type = "ovs"
         self.lost = 0
+        self.away = False
+        self.lists = 0
         self.refused: set[str] = set()
         self.creates_go_on = asyncio.Event()
         self.creates_go_on.set()
@@ -32,12 +36,15 @@ class NeutronServer:
         self, method: str, path: str, body: bytes = b"", *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Answer:
         await asyncio.sleep(0)
+        if self.away:
+            raise errors.Unavailable("no answer")
         if method == "POST":
             self.creating.set()
             await self.creates_go_on.wait()
             return self._create(msgspec.json.decode(body)["port"])
         if method == "DELETE":
             return await self._delete(path.rpartition("/")[2])
+        self.lists += 1
         filters = {key: value for key, value in parse_qsl(urlsplit(path).query) if key not in ("fields", "limit")}
         found = [port for port in self.ports.values() if filters.items() <= port.items()]
         return Answer(200, msgspec.json.encode({"ports": found}))

@@ -31,7 +31,7 @@ from kuryr.cli.running import open_component, user_agent
 from kuryr.model.configuration import Configuration, require
 from kuryr.model.machines import Machine, without_details
 from kuryr.model.ownership import ClusterId, PoolUid, PortId
-from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
+from kuryr.model.resources import KuryrCluster, KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.nodes.node_port import NodePortController
 from kuryr.nodes.release import NAMESPACE_INDEX, NODE_INDEX, POOL_INDEX, ReleaseController
 from kuryr.openstack.clouds import Cloud, load_cloud
@@ -45,6 +45,9 @@ from kuryr.pools.planner import desire_pool
 from kuryr.pools.source import PoolSource
 from kuryr.ports.controller import PortController
 from kuryr.ports.notices import PodNotices
+from kuryr.sweeping.broom import Broom
+from kuryr.sweeping.controller import SweepController
+from kuryr.sweeping.inventory import Inventory
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +139,7 @@ class _Informers:
         self.machines = runtime.informer(Machine, transform=without_details)
         self.namespaces = runtime.informer(Namespace)
         self.pods = runtime.informer(Pod, field_selector="spec.nodeName!=,spec.hostNetwork=false")
+        self.clusters = runtime.informer(KuryrCluster)
 
     def is_claimed(self, port: PortId) -> bool:
         """Something names it, so it is not free, whatever else is known of it."""
@@ -221,12 +225,25 @@ async def _lead(
         quarantine_after_s=configuration.pools.quarantine_after_s,
         metrics=runtime.metrics,
     )
+    inventory = Inventory(runtime.client, neutron, cluster, claims=claims, nodes=nodes, pods=informers.pods)
+    sweep = SweepController(
+        runtime.client,
+        runtime.recorder,
+        inventory,
+        Broom(runtime.client, neutron, inventory, source.discard),
+        cluster=cluster,
+        options=configuration.sweep,
+        clusters=informers.clusters,
+        pools=pools,
+        metrics=runtime.metrics,
+    )
     async with asyncio.TaskGroup() as group:
         for controller in (
             pool_controller.pools,
             pool_controller.counts,
             node_ports.controller,
             release.controller,
+            sweep.controller,
             ports.controller,
         ):
             group.create_task(controller.run())

@@ -91,6 +91,8 @@ def judge(
         return Verdict(False, "ClusterIdShared", _shared(told))
     if signs_of_another_cluster(unexplained, term):
         return Verdict(None, "LookingAgain", "a port that nothing explains may be in use: looked at again first")
+    if unexplained and not due:
+        return Verdict(None, "LookingAgain", "what nothing explains is looked at again before it goes")
     asked = tuple(step for step in due if step.identity in approved)
     most = limits.most(ports)
     if len(due) - len(asked) > most:

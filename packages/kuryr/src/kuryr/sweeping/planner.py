@@ -9,6 +9,7 @@ Why deleting by this is safe, whatever happens meanwhile:
 - *Order of the lists.* Ports are listed before pools, claims before pods, and reads of the API are consistent. A port
   is made after its pool and a claim after its pod, so one that is listed and has none lost it for good: UIDs do not
   come back. The ports of a pool that is made while we list are not in our list.
+- *Stores that lag*, of claims and pods: both are asked live right before a delete.
 - *A list in pages that changes while it is read* may miss ports, which then are not swept, and show ports that are
   gone, whose delete does nothing. A port keeps its `device_id`.
 - *Late creates* of a deposed leader: of a pool that is there they are the ledger's, free like any other. Of one that
