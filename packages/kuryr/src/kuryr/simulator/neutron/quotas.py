@@ -1,0 +1,59 @@
+"""How much a project may have of each resource, and has."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kuryr.simulator.neutron.resource import Resource
+from kuryr.simulator.refusals import Body, Refusal, bad_request
+
+_NOT_HERE = {"router_route": 30, "floatingip": -1, "rbac_policy": 10, "trunk": -1}
+_ORDER = (
+    "network", "subnet", "subnetpool", "port", "router_route", "router", "floatingip", "rbac_policy", "security_group",
+    "security_group_rule", "trunk",
+)  # fmt: skip
+
+
+class Quotas:
+    """`defaults` are those of a project that has none of its own; -1 is without limit."""
+
+    def __init__(self, resources: Mapping[str, Resource]) -> None:
+        self.defaults: dict[str, int] = {name: _NOT_HERE.get(name, -1) for name in _ORDER}
+        self.own: dict[str, dict[str, int]] = {}
+        self._resources = resources
+
+    def limits(self, project_id: str) -> dict[str, int]:
+        return {**self.defaults, **self.own.get(project_id, {})}
+
+    def details(self, project_id: str) -> dict[str, dict[str, int]]:
+        return {
+            name: {"limit": limit, "used": self._used(name, project_id), "reserved": 0}
+            for name, limit in self.limits(project_id).items()
+        }
+
+    def check(self, name: str, project_id: str, count: int) -> None:
+        """Raises `Refusal` where so many more would be too many."""
+        limit = self.own.get(project_id, self.defaults).get(name, self.defaults.get(name, -1))
+        if 0 <= limit < self._used(name, project_id) + count:
+            raise Refusal(409, "OverQuota", f"Quota exceeded for resources: ['{name}'].")
+
+    def change(self, project_id: str, changes: Body) -> None:
+        """Raises `Refusal`."""
+        unknown = [name for name in changes if name not in self.defaults]
+        if unknown:
+            raise bad_request(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
+        read = {name: _limit(name, value) for name, value in changes.items()}
+        self.own.setdefault(project_id, {}).update(read)
+
+    def _used(self, name: str, project_id: str) -> int:
+        resource = self._resources.get(name)
+        return resource.counts.get(project_id, 0) if resource is not None else 0
+
+
+def _limit(name: str, value: Any) -> int:
+    try:
+        found = int(value)
+    except (TypeError, ValueError):
+        raise bad_request(f"Invalid input for {name}. Reason: '{value}' is not an integer.") from None
+    if found < -1:
+        raise bad_request(f"Invalid input for {name}. Reason: '{value}' is too small - must be at least '-1'.")
+    return found
