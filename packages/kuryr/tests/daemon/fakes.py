@@ -4,9 +4,9 @@ Before and after every effect there is one await, so that a test can cancel at e
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,7 +15,8 @@ from kubeloop import Request, Response
 from kubeloop import errors as kube
 from kuryr.daemon.cni.server import CniHandler
 from kuryr.daemon.host import CniService
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsGone
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, Link, NetnsGone, NetnsState
+from kuryr.daemon.local_copy import CopyFile
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.sandbox import Address
 from kuryr.daemon.vswitch import (
@@ -25,6 +26,7 @@ from kuryr.daemon.vswitch import (
     NameTaken,
     NotInstalled,
     PortInUse,
+    PortState,
     VswitchSystem,
 )
 
@@ -71,9 +73,28 @@ class FakeKernel:
         await asyncio.sleep(0)
         return path in self.netns
 
+    async def get_state(self, netns: str | None = None) -> NetnsState:
+        await asyncio.sleep(0)
+        if netns is None:
+            return NetnsState(tuple(_link(name, one, "") for name, one in self.links.items()), (), ())
+        if netns not in self.netns:
+            raise NetnsGone(netns)
+        inside = [one for one in self.links.values() if one.netns == netns]
+        return NetnsState(
+            tuple(_link(one.ifname, one, one.mac_address) for one in inside),
+            tuple((one.ifname, replace(address, gateway=None)) for one in inside for address in one.addresses),
+            tuple((one.ifname, route) for one in inside for route in one.routes),
+        )
+
     def remove_netns(self, path: str) -> None:
         self.netns.remove(path)
         self.links = {name: link for name, link in self.links.items() if link.netns != path}
+
+
+def _link(name: str, attached: AttachRequest, mac_address: str) -> Link:
+    return Link(
+        index=7, name=name, kind="veth", mac_address=mac_address, mtu=attached.mtu, up=True, alias=attached.owner
+    )
 
 
 class FakeVswitch:
@@ -90,6 +111,9 @@ class FakeVswitch:
         self._changed = asyncio.Condition()
         self._installed: set[str] = set()
         self._unapplied: set[str] = set()
+        self._finished: set[str] = set()
+        self.deletions = 0
+        """How many transactions took a port away, or tried to."""
         self.with_old_device: set[str] = set()
         """Ports that ovs-vswitchd takes for the ones it had under that name: it keeps their old devices open."""
 
@@ -115,6 +139,7 @@ class FakeVswitch:
         def effect() -> None:
             if self._rows.get(name) != record:
                 self._installed.discard(name)
+                self._finished.discard(name)
             if name in self._unapplied:
                 self.with_old_device.add(name)
             self._rows[name] = record
@@ -148,13 +173,29 @@ class FakeVswitch:
         return True
 
     async def del_port(self, name: str) -> None:
+        self.deletions += 1
+
         def effect() -> None:
             if self._rows.pop(name, None):
                 self._unapplied.add(name)
             self.bound.pop(name, None)
             self._installed.discard(name)
+            self._finished.discard(name)
 
         await self._transact(effect)
+
+    async def mark_finished(self, name: str) -> None:
+        if name not in self._rows:
+            raise InterfaceFailed(name)
+        await self._transact(lambda: self._finished.add(name))
+
+    async def bind_again(self, name: str) -> None:
+        if name not in self._rows:
+            return
+        port_id = self._rows[name].port_id
+        if port_id in {bound for other, bound in {**self.bound, **self.foreign}.items() if other != name}:
+            raise PortInUse(name)
+        await self._transact(lambda: self.bound.__setitem__(name, port_id))
 
     async def wait_applied(self) -> None:
         await asyncio.sleep(0)
@@ -187,6 +228,20 @@ class FakeVswitch:
     def ports(self) -> Mapping[str, SandboxRecord]:
         return dict(self._rows)
 
+    def finished(self) -> Collection[str]:
+        return set(self._finished)
+
+    def port(self, bridge: str, name: str) -> PortState | None:
+        if name not in self._rows:
+            return None
+        return PortState(
+            record=self._rows[name],
+            bound_to=self.bound.get(name, ""),
+            installed=name in self._installed,
+            on_bridge=bridge in self.bridges,
+            error="",
+        )
+
     def system(self) -> VswitchSystem:
         return VswitchSystem(
             hostname="node1.example",
@@ -209,6 +264,24 @@ class FakeVswitch:
             self._changed.notify_all()
 
 
+class MemoryFile:
+    """A `CopyFile`. `writes` are all that were whole; while `fails` is set there are no more."""
+
+    def __init__(self, content: bytes | None = None) -> None:
+        self.writes: list[bytes] = [] if content is None else [content]
+        self.fails: OSError | None = None
+
+    async def read(self) -> bytes | None:
+        await asyncio.sleep(0)
+        return self.writes[-1] if self.writes else None
+
+    async def write(self, content: bytes) -> None:
+        await asyncio.sleep(0)
+        if self.fails:
+            raise self.fails
+        self.writes.append(content)
+
+
 @dataclass
 class FakeHost:
     """A `Host` of such parts."""
@@ -218,6 +291,7 @@ class FakeHost:
     ovn: Any
     boot_id: str = "boot-1"
     families: tuple[str, ...] = ("IPv4", "IPv6")
+    copy: CopyFile = field(default_factory=MemoryFile)
 
     def cni(self, handler: CniHandler) -> CniService:
         raise NotImplementedError("nobody calls CNI here")

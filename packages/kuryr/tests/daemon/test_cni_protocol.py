@@ -13,15 +13,11 @@ from kuryr.daemon.cni.protocol import (
     CniError,
     Command,
     PodArgs,
-    Result,
-    ResultInterface,
-    ResultIp,
-    ResultRoute,
     encode_error,
-    encode_result,
     parse_args,
     parse_request,
 )
+from kuryr.daemon.cni.results import Result, ResultInterface, ResultIp, ResultRoute, encode_result
 
 ARGS = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_INFRA_CONTAINER_ID=c0;K8S_POD_UID=uid-1"
 

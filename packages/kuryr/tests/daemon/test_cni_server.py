@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from kuryr.daemon.cni.install import PLUGIN, Installation, ensure_installed
-from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, Result, ResultInterface
+from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest
+from kuryr.daemon.cni.results import Result, ResultInterface
 from kuryr.daemon.cni.server import MAX_REQUEST_BYTES, CniServer, SocketInUse
 
 from .conftest import missing
@@ -50,6 +51,8 @@ class Handler:
         self.requests.append(request)
         if self.fails:
             raise self.fails
+
+    check = collect = status = delete
 
 
 @asynccontextmanager

@@ -6,14 +6,16 @@ import logging
 from kubeloop import Cluster, ClusterConfig, load_config
 from kuryr.cli.running import open_component
 from kuryr.daemon.agent import Agent
+from kuryr.daemon.arbiter import ports_of
 from kuryr.daemon.host import Host, LinuxHost
-from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.local_copy import LocalCopy
 from kuryr.daemon.node_port import NodePort
+from kuryr.daemon.readiness import Readiness
+from kuryr.daemon.receipts import Receipts
 from kuryr.daemon.reporting import NodeReporter
-from kuryr.daemon.vswitch import VswitchError
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.configuration import Configuration, ConfigurationError, require
-from kuryr.model.resources import KuryrNode, KuryrPort
+from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +34,19 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
     node, vswitch = options.node, host.vswitch
     async with open_component("daemon", cluster, options.http) as runtime:
         wiring = Wiring(host.kernel, vswitch, bridge=options.integration_bridge)
+        of_node = f"spec.node={node}"
+        claims = runtime.informer(KuryrPort, field_selector=of_node, indexers={"port": ports_of})
+        pools = runtime.informer(KuryrPortPool, field_selector=of_node)
+        copy = LocalCopy(host.copy, claims, node=node)
+        receipts = Receipts(runtime.client, claims, pools, wiring, copy, metrics=runtime.metrics)
         agent = Agent(
-            runtime.client,
-            runtime.informer(KuryrPort, field_selector=f"spec.node={node}"),
+            claims,
             wiring,
-            is_connected=lambda: vswitch.system().connected,
+            receipts,
+            copy,
+            Readiness(vswitch, host.ovn),
             add_timeout_s=options.add_timeout_s,
             plug_timeout_s=options.plug_timeout_s,
-            metrics=runtime.metrics,
         )
         server = host.cni(agent)
         node_port = NodePort(
@@ -50,20 +57,11 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
         )
         reporter = NodeReporter(runtime.client, host, node=node, node_port=lambda: node_port.condition)
 
-        async def clean_up() -> None:
-            while True:
-                await vswitch.wait_connected()
-                try:
-                    await wiring.sweep(lambda record: True)  # what a killed daemon left half-done
-                    return
-                except (VswitchError, KernelError) as error:
-                    log.warning("cannot clean up yet: cause=%s", error)
-                await asyncio.sleep(1)
-
         async def serve() -> None:
             """From the start: DEL needs no API server, ADD waits. The switch stays until the last undo is done."""
             async with asyncio.TaskGroup() as group:
                 switch = group.create_task(vswitch.run())
+                await copy.load()
                 try:
                     await server.run()
                 except OSError as error:
@@ -76,8 +74,13 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
             host.install()
             log.info("daemon serves: node=%s socket=%s", node, options.socket)
 
+        async def keep_clean() -> None:
+            await server.wait_listening()  # there is no other daemon, whose ADDs we would undo
+            await agent.keep_clean()
+
         runtime.run_with(serve)
-        runtime.before_leading(clean_up)
-        for part in (agent.controller.run, node_port.run, reporter.run, announce):
+        runtime.run_with(keep_clean)
+        runtime.run_with(copy.run)
+        for part in (receipts.controller.run, receipts.quarantine.run, node_port.run, reporter.run, announce):
             runtime.lead_with(part)
         await runtime.run()

@@ -1,83 +1,70 @@
-"""The node's agent: Kubernetes' side of the daemon. CNI asks, the local copy of this node's KuryrPorts answers, the
-wiring does.
+"""The node's agent: Kubernetes' side of CNI. The runtime asks, the claims of this node answer, the wiring does.
 
-- ADD waits, without polling, until the pod's KuryrPort (by pod UID) is there, wires it, and has its status written
-  once.
-- The finalizer on a KuryrPort is this node's receipt: it goes only when the object is deleting, no sandbox is wired
-  with its port and no ADD for it runs. Once the object is deleting, ADDs for it are refused.
-- DEL needs no API: the wiring knows by container id.
+- ADD waits, without polling, until the pod's KuryrPort (by pod UID) is there, and wires it. With the API server away
+  it goes by the local copy. It is refused at once where waiting cannot help: the claim is being deleted, or is of
+  another pod of that name; or the port is, by right, another claim's.
+- DEL and GC need no API: the wiring knows by container id. A late DEL touches nothing newer.
+- STATUS is about this node alone: the kubelet takes its failure for an unready node, and all pods leave their Services.
 """
 
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable
 
-from kubeloop import (
-    DONE,
-    Change,
-    Client,
-    Controller,
-    Informer,
-    MergePatch,
-    Metrics,
-    ObjectKey,
-    Result,
-    remove_finalizer,
-)
-from kubeloop import (
-    errors as kube,
-)
-from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, ResultInterface, ResultIp, ResultRoute
-from kuryr.daemon.cni.protocol import Result as CniResult
+from kubeloop import Informer, ObjectKey
+from kuryr.daemon.checking import diff_sandbox
+from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest
+from kuryr.daemon.cni.results import Result, ResultInterface, ResultIp, ResultRoute, parse_result
 from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.local_copy import LocalCopy
+from kuryr.daemon.readiness import Readiness
+from kuryr.daemon.receipts import Receipts
 from kuryr.daemon.sandbox import Address, InterfaceSpec, PluggedInterface, Sandbox, desire_routes
 from kuryr.daemon.vswitch import PortInUse, VswitchError
 from kuryr.daemon.wiring import Wiring
-from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrPort
+from kuryr.model.resources import Interface, KuryrPort
 
 log = logging.getLogger(__name__)
 
+_SWEEP_EVERY_S = 300.0
+_SWEEP_AGAIN_S = 1.0
+_OTHERS_CLAIM_S = 2.0
+"""How long an ADD waits for another pod's claim of its name to go: the pod before it, as of a StatefulSet. Or it is the
+pod after it, and then nobody needs this ADD any more."""
+_CONVERGE_S = 5.0
+"""How long CHECK waits for flows: OVN may be installing them again."""
+
 
 class Agent:
-    """Implements `CniHandler`; `controller` keeps finalizers and status."""
+    """Implements `CniHandler`."""
 
     def __init__(
         self,
-        client: Client,
         claims: Informer[KuryrPort],
         wiring: Wiring,
+        receipts: Receipts,
+        copy: LocalCopy,
+        readiness: Readiness,
         *,
-        is_connected: Callable[[], bool],
         add_timeout_s: float,
         plug_timeout_s: float,
-        metrics: Metrics | None = None,
     ) -> None:
-        self._client = client
         self._claims = claims
         self._wiring = wiring
-        self._is_connected = is_connected
+        self._receipts = receipts
+        self._copy = copy
+        self._readiness = readiness
         self._add_timeout_s = add_timeout_s
         self._plug_timeout_s = plug_timeout_s
-        self._adding: dict[str, int] = {}  # running ADDs by UID of the KuryrPort
-        self.controller: Controller[ObjectKey] = Controller("sandboxes", self._reconcile, workers=8, metrics=metrics)
-        self.controller.watches(claims, lambda claim: (claim.key,), predicate=_concerns_us)
 
-    async def add(self, request: CniRequest) -> CniResult:
+    async def add(self, request: CniRequest) -> Result:
         """Wires the pod's interface. Raises `CniError`."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        claim = await self._wait_for_claim(request)
+        claim = self._copied_claim(request) or await self._wait_for_claim(request)
         found = loop.time()
-        uid = claim.metadata.uid
-        self._adding[uid] = self._adding.get(uid, 0) + 1
-        try:
+        with self._receipts.adding(claim):
             plugged = await self._plug(request, claim)
-        finally:
-            self._adding[uid] -= 1
-            if not self._adding[uid]:
-                del self._adding[uid]
-            self.controller.enqueue(claim.key)
         waited_ms, wired_ms = (found - asked) * 1000, (loop.time() - found) * 1000
         log.info("sandbox wired: pod=%s waited_ms=%.0f wired_ms=%.0f", claim.key, waited_ms, wired_ms)
         return _result(plugged, request.netns)
@@ -85,39 +72,121 @@ class Agent:
     async def delete(self, request: CniRequest) -> None:
         """Unwires; what is not there is done."""
         # the record may have gone with an earlier DEL that failed after it: then only the request knows the pod
-        pods = {ObjectKey(request.pod.namespace, request.pod.name)} if request.pod.name else set()
+        pods = [ObjectKey(request.pod.namespace, request.pod.name)] if request.pod.name else []
         try:
-            pods |= {
-                ObjectKey(record.pod_namespace, record.pod_name)
+            records = [
+                record
                 for record in self._wiring.records()
                 if (record.container_id, record.ifname) == (request.container_id, request.ifname)
-            }
+            ]
             await self._wiring.unplug(request.container_id, request.ifname)
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot unwire the sandbox yet: {error}") from error
-        for pod in pods:
-            self.controller.enqueue(pod)
+        self._receipts.unwired(records, *pods)
+
+    async def check(self, request: CniRequest) -> None:
+        """Raises `CniError` with every difference there is."""
+        previous = parse_result(request.prev_result or {})
+        key = (request.container_id, request.ifname)
+        try:
+            record = next((one for one in self._wiring.records() if (one.container_id, one.ifname) == key), None)
+            if record is not None:
+                await self._wait_converged(request)
+            observed = await self._wiring.observe(*key, request.netns)
+        except (VswitchError, KernelError) as error:
+            raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot look at the sandbox: {error}") from error
+        if record is None and observed.host is None:
+            raise CniError(CniCode.UNKNOWN_CONTAINER, f"container {request.container_id} has no {request.ifname} of ours")
+        claim = None
+        if record is not None:
+            claim = self._known_claim(ObjectKey(record.pod_namespace, record.pod_name), record.pod_uid)
+        claimed = _specification(claim.spec.interfaces[0]) if claim is not None else None
+        differences = diff_sandbox(request.ifname, request.netns, previous, claimed, observed)
+        if record is not None and claim is None and self._claims.synced:
+            differences += ("the pod has no KuryrPort",)
+        if differences:
+            raise CniError(
+                CniCode.NOT_AS_WIRED, f"{request.ifname} is not as ADD made it", "; ".join(differences)
+            )
+
+    async def collect(self, request: CniRequest) -> None:
+        """Removes what the runtime no longer knows."""
+        valid = {(one.container_id, one.ifname) for one in request.valid_attachments}
+        try:
+            removed = await self._wiring.collect(valid)
+        except (VswitchError, KernelError) as error:
+            raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot collect yet: {error}") from error
+        except ExceptionGroup as failures:
+            causes = "; ".join(map(str, failures.exceptions))
+            raise CniError(CniCode.TRY_AGAIN_LATER, "not everything could be removed", causes) from failures
+        self._receipts.unwired(removed)
+
+    async def status(self, request: CniRequest) -> None:
+        """Raises `CniError` while no ADD on this node can succeed."""
+        await self._readiness.check()
+
+    async def keep_clean(self) -> None:
+        """At the start, and now and then: what a killed daemon or a vanished sandbox left goes. Until cancelled."""
+        while True:
+            if not self._wiring.connected:
+                await asyncio.sleep(_SWEEP_AGAIN_S)
+                continue
+            try:
+                self._receipts.unwired(await self._wiring.sweep(lambda record: True))
+            except (VswitchError, KernelError) as error:
+                log.warning("cannot clean up yet: cause=%s", error)
+                await asyncio.sleep(_SWEEP_AGAIN_S)
+            else:
+                await asyncio.sleep(_SWEEP_EVERY_S)
+
+    def _copied_claim(self, request: CniRequest) -> KuryrPort | None:
+        claim = self._copy.find(ObjectKey(request.pod.namespace, request.pod.name))
+        return claim if claim is not None and claim.spec.pod_uid == request.pod.uid else None
+
+    def _known_claim(self, key: ObjectKey, pod_uid: str) -> KuryrPort | None:
+        claim = self._claims.store.get(key) if self._claims.synced else self._copy.find(key)
+        return claim if claim is not None and claim.spec.pod_uid == pod_uid else None
 
     async def _wait_for_claim(self, request: CniRequest) -> KuryrPort:
         key = ObjectKey(request.pod.namespace, request.pod.name)
         wanted = request.pod.uid
-
-        def is_there(claim: KuryrPort | None) -> bool:
-            return claim is not None and claim.spec.pod_uid == wanted
-
+        claim: KuryrPort | None = None
         try:
             async with asyncio.timeout(self._add_timeout_s):
-                claim = await self._claims.wait_for(key, is_there)
+                while not _is_of(claim, wanted):
+                    claim = await self._claims.wait_for(key, lambda one: _is_of(one, wanted) or _is_live(one))
+                    if not _is_of(claim, wanted):
+                        await self._wait_for_others_claim(key, wanted)
         except TimeoutError as error:
             raise CniError(
                 CniCode.TRY_AGAIN_LATER,
                 f"pod {key} has no KuryrPort after {self._add_timeout_s:.0f} s",
                 "see the log of the kuryr controller and `kubectl describe pod`",
             ) from error
-        assert claim is not None, "the predicate wants one"
-        if claim.metadata.deleting:
-            raise CniError(CniCode.TRY_AGAIN_LATER, f"the network of pod {key} is being released")
+        assert claim is not None, "it is of the pod"
+        self._refuse_in_vain(claim)
         return claim
+
+    async def _wait_for_others_claim(self, key: ObjectKey, wanted: str) -> None:
+        try:
+            async with asyncio.timeout(_OTHERS_CLAIM_S):
+                await self._claims.wait_for(key, lambda one: _is_of(one, wanted) or not _is_live(one))
+        except TimeoutError as error:
+            raise CniError(
+                CniCode.TRY_AGAIN_LATER, f"the KuryrPort {key} is of another pod of that name, not of pod UID {wanted}"
+            ) from error
+
+    def _refuse_in_vain(self, claim: KuryrPort) -> None:
+        """Refuses the ADD of a claim that cannot be wired now. Raises CniError."""
+        if claim.metadata.deleting:
+            raise CniError(CniCode.TRY_AGAIN_LATER, f"the network of pod {claim.key} is being released")
+        winner = self._receipts.winner(claim)
+        if winner is not None:
+            raise CniError(
+                CniCode.TRY_AGAIN_LATER,
+                f"the Neutron port of pod {claim.key} is also claimed by {winner.key}",
+                "the controller gives the pod another one",
+            )
 
     async def _plug(self, request: CniRequest, claim: KuryrPort) -> PluggedInterface:
         sandbox = Sandbox(
@@ -133,54 +202,24 @@ class Agent:
                 sandbox, _specification(claim.spec.interfaces[0]), timeout_s=self._plug_timeout_s
             )
         except PortInUse as error:
-            raise CniError(
-                CniCode.TRY_AGAIN_LATER, str(error), "the pod waits until the other's sandbox is gone"
-            ) from error
+            self._receipts.refused(claim, str(error))
+            raise CniError(CniCode.TRY_AGAIN_LATER, str(error), "the controller gives the pod another port") from error
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot wire pod {claim.key}: {error!r}") from error
 
-    async def _reconcile(self, key: ObjectKey) -> Result:
-        claim = self._claims.store.get(key)
-        if claim is None:
-            return DONE
-        uid = claim.metadata.uid
-        if claim.metadata.deleting:
-            # an OVSDB that is away says nothing of what is wired: then no receipt
-            if uid not in self._adding and not self._sandboxes(claim) and self._is_connected():
-                await remove_finalizer(self._client, claim, SANDBOX_FINALIZER)
-                return DONE
-            return DONE if self._is_connected() else Result(requeue_after_s=1.0)
-        # a record without a running ADD was wired to the end: a failed ADD takes its record with it
-        wired = self._sandboxes(claim) if uid not in self._adding else ()
-        if wired and not (claim.status.plugged and claim.status.sandbox in wired):
-            await self._write_status(claim, wired[-1])
-        return DONE
-
-    async def _write_status(self, claim: KuryrPort, container: str) -> None:
-        status = {"plugged": True, "sandbox": container, "policyGeneration": claim.spec.policy_generation}
-        name, namespace, uid = claim.key.name, claim.key.namespace, claim.metadata.uid
+    async def _wait_converged(self, request: CniRequest) -> None:
         try:
-            await self._client.patch(
-                KuryrPort, name, MergePatch({"status": status}), namespace=namespace, subresource="status", uid=uid
-            )
-        except (kube.NotFound, kube.Conflict):
-            return  # gone, or another of that name: its own event comes
-
-    def _sandboxes(self, claim: KuryrPort) -> tuple[str, ...]:
-        """Container ids wired with the claim's ports."""
-        ports = {interface.port_id for interface in claim.spec.interfaces}
-        return tuple(
-            record.container_id
-            for record in self._wiring.records()
-            if record.pod_uid == claim.spec.pod_uid and record.port_id in ports
-        )
+            await self._wiring.wait_installed(request.container_id, request.ifname, timeout_s=_CONVERGE_S)
+        except VswitchError:
+            return  # the comparison says what is missing
 
 
-def _concerns_us(change: Change[KuryrPort]) -> bool:
-    """Not the status that we wrote ourselves."""
-    if change.old is None or change.new is None:
-        return True
-    return change.old.metadata.deleting != change.new.metadata.deleting
+def _is_of(claim: KuryrPort | None, pod_uid: str) -> bool:
+    return claim is not None and claim.spec.pod_uid == pod_uid
+
+
+def _is_live(claim: KuryrPort | None) -> bool:
+    return claim is not None and not claim.metadata.deleting
 
 
 def _specification(interface: Interface) -> InterfaceSpec:
@@ -192,7 +231,7 @@ def _specification(interface: Interface) -> InterfaceSpec:
     )
 
 
-def _result(plugged: PluggedInterface, netns: str) -> CniResult:
+def _result(plugged: PluggedInterface, netns: str) -> Result:
     interface = plugged.interface
     host = ResultInterface(name=plugged.host_ifname, mac=plugged.host_mac_address)
     inside = ResultInterface(name=plugged.sandbox.ifname, mac=interface.mac_address, mtu=interface.mtu, sandbox=netns)
@@ -201,4 +240,4 @@ def _result(plugged: PluggedInterface, netns: str) -> CniResult:
         for one in interface.addresses
     )
     routes = tuple(ResultRoute(dst=route.destination, gw=route.gateway) for route in desire_routes(interface))
-    return CniResult(interfaces=(host, inside), ips=ips, routes=routes)
+    return Result(interfaces=(host, inside), ips=ips, routes=routes)

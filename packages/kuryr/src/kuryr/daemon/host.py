@@ -13,8 +13,10 @@ from kuryr.daemon.cni.install import Installation, ensure_installed
 from kuryr.daemon.cni.server import CniHandler, CniServer
 from kuryr.daemon.kernel import Kernel
 from kuryr.daemon.netlink.kernel import NetlinkKernel
-from kuryr.daemon.ovn import OvnController, OvnControllerStatus
+from kuryr.daemon.local_copy import CopyFile, StateFile
+from kuryr.daemon.ovn import OvnController
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
+from kuryr.daemon.readiness import OvnControl
 from kuryr.daemon.vswitch import Vswitch
 from kuryr.model.configuration import ConfigurationError, Daemon
 
@@ -33,12 +35,6 @@ class HostVswitch(Vswitch, Protocol):
     async def run(self) -> None: ...
 
     async def wait_connected(self) -> None: ...
-
-
-class OvnControl(Protocol):
-    """ovn-controller."""
-
-    async def fetch_status(self) -> OvnControllerStatus: ...
 
 
 class CniService(Protocol):
@@ -62,6 +58,11 @@ class Host(Protocol):
 
     @property
     def ovn(self) -> OvnControl: ...
+
+    @property
+    def copy(self) -> CopyFile:
+        """Where the daemon keeps its copy of the node's claims: it outlives the daemon and the machine's restart."""
+        ...
 
     @property
     def boot_id(self) -> str:
@@ -90,6 +91,7 @@ class LinuxHost:
         self.kernel = NetlinkKernel()
         self.vswitch = OvsdbVswitch(options.ovsdb)
         self.ovn = OvnController(Path(options.ovn_run_dir))
+        self.copy = StateFile(Path(options.state_dir) / "claims.json")
         # these two do not change while a kernel runs
         self.families = ("IPv4", "IPv6") if Path("/proc/sys/net/ipv6").exists() else ("IPv4",)
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -47,6 +47,28 @@ class AttachedLink:
     ifindex: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A network device, as listed. `mac_address` in lower case with colons; `mtu` in bytes; `alias` names its owner."""
+
+    index: int
+    name: str
+    kind: str
+    mac_address: str
+    mtu: int
+    up: bool
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetnsState:
+    """What a namespace has; addresses and unicast routes of the main table with their links' names."""
+
+    links: tuple[Link, ...]
+    addresses: tuple[tuple[str, Address], ...]
+    routes: tuple[tuple[str, Route], ...]
+
+
 class Kernel(Protocol):
     """Links of this host and of sandboxes."""
 
@@ -68,4 +90,8 @@ class Kernel(Protocol):
 
     async def is_netns(self, path: str) -> bool:
         """Whether a network namespace is at this path."""
+        ...
+
+    async def get_state(self, netns: str | None = None) -> NetnsState:
+        """Everything in a namespace (a path), or in the host's. Raises NetnsGone, KernelError."""
         ...

@@ -13,6 +13,7 @@ from kuryr.daemon.sandbox import InterfaceSpec, Sandbox
 IFACE_ID = "iface-id"
 OVN_INSTALLED = "ovn-installed"
 POD_UID = "kuryr-pod-uid"
+FINISHED = "kuryr-add-finished"
 
 _KEYS = {
     "container_id": "kuryr-container-id",

@@ -6,7 +6,7 @@ the same name has returned. One Neutron port is bound to one pod at a time: `add
 of the same pod and refuses it while another pod's interface has it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,21 @@ class InterfaceFailed(VswitchError):
 
 class NotInstalled(VswitchError):
     """ovn-controller did not install the port's flows in time. Worth trying again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortState:
+    """How one of our ports is.
+
+    `bound_to`: the Neutron port that ovn-controller binds to it; empty where a newer sandbox of the pod took it.
+    `error`: why ovs-vswitchd cannot use the device.
+    """
+
+    record: SandboxRecord
+    bound_to: str
+    installed: bool
+    on_bridge: bool
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +100,14 @@ class Vswitch(Protocol):
         """
         ...
 
+    async def mark_finished(self, name: str) -> None:
+        """Note in the port's row that its ADD is done. Raises InterfaceFailed when it is gone, VswitchUnavailable."""
+        ...
+
+    async def bind_again(self, name: str) -> None:
+        """Let the port be bound to its record's Neutron port and no other. Raises PortInUse, VswitchUnavailable."""
+        ...
+
     async def wait_applied(self) -> None:
         """Until ovs-vswitchd has acted on everything written so far. Raises VswitchUnavailable."""
         ...
@@ -95,6 +118,14 @@ class Vswitch(Protocol):
 
     def ports(self) -> Mapping[str, SandboxRecord]:
         """Our ports by name, from the local copy. Raises VswitchUnavailable before it is complete."""
+        ...
+
+    def finished(self) -> Collection[str]:
+        """Names of our ports that `mark_finished` was called for since they were added."""
+        ...
+
+    def port(self, bridge: str, name: str) -> PortState | None:
+        """Our port of that name, from the local copy; `on_bridge`: whether it is on that bridge."""
         ...
 
     def system(self) -> VswitchSystem:

@@ -106,11 +106,21 @@ class Daemon(_Section, frozen=True, kw_only=True):
     ovn_run_dir: Annotated[str, Meta(pattern="^/", description="folder of ovn-controller's control socket")] = (
         "/run/ovn"
     )
+    state_dir: Annotated[
+        str, Meta(pattern="^/", description="where the daemon keeps its copy of the node's KuryrPorts")
+    ] = "/var/lib/kuryr"
     integration_bridge: Annotated[str, Meta(min_length=1, description="bridge that ovn-controller programs")] = "br-int"
     cni_conf_dir: Annotated[
         str, Meta(pattern="^/", description="where the runtime looks for network configurations")
     ] = "/etc/cni/net.d"
     cni_bin_dir: Annotated[str, Meta(pattern="^/", description="where the runtime looks for plug-ins")] = "/opt/cni/bin"
+    chain_portmap: Annotated[
+        Literal["auto", "always", "never"],
+        Meta(
+            description="chain the portmap plug-in, for hostPort; auto: where cni_bin_dir has one that speaks CNI 1.1.0;"
+            " always: an older one too, and then runtimes use 1.0.0, without STATUS and GC"
+        ),
+    ] = "auto"
     add_timeout_s: Annotated[
         Seconds, Meta(description="how long an ADD waits for the pod's KuryrPort; the plug-in waits 110 s in all")
     ] = 90.0

@@ -1,4 +1,4 @@
-"""The CNI specification's types, 1.0.0 and 1.1.0: requests as the plug-in passes them on, results, errors. Pure.
+"""The CNI specification's requests, as the plug-in passes them on, and its errors. Pure; results are in `results`.
 
 A request is the plug-in's environment and standard input in one JSON object; parsing it raises CniError with the code
 the specification has for what is wrong. DEL is parsed leniently: it must work with what little a runtime still has.
@@ -12,10 +12,13 @@ from typing import Any
 
 import msgspec
 
-SUPPORTED_VERSIONS = ("1.0.0", "1.1.0")
+SUPPORTED_VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+"""In ascending order: a command is there from some version on."""
 
-_CONTAINER_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+# The specification has no bound for it; the kernel's names of owners have one.
+_CONTAINER_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,199}")
 _IFNAME = re.compile(r"[^\s/:]{1,15}")
+_MAX_IFNAME_BYTES = 15
 
 
 class CniCode(IntEnum):
@@ -29,8 +32,11 @@ class CniCode(IntEnum):
     DECODE_FAILURE = 6
     INVALID_CONFIGURATION = 7
     TRY_AGAIN_LATER = 11
+    NOT_AVAILABLE = 50
+    LIMITED_CONNECTIVITY = 51
     INTERNAL = 100
     FORBIDDEN = 101
+    NOT_AS_WIRED = 102
 
 
 class CniError(Exception):
@@ -48,17 +54,38 @@ class Command(StrEnum):
 
     ADD = "ADD"
     DEL = "DEL"
+    CHECK = "CHECK"
+    GC = "GC"
+    STATUS = "STATUS"
+
+
+_SINCE = {Command.CHECK: "0.4.0", Command.GC: "1.1.0", Command.STATUS: "1.1.0"}
 
 
 class _Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Names as the specification has them."""
 
 
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """One interface of one container, as the runtime names it."""
+
+    container_id: str = msgspec.field(name="containerID")
+    ifname: str
+
+
 class NetworkConfiguration(_Wire, frozen=True, kw_only=True):
-    """Of the configuration on standard input, what we use."""
+    """Of the configuration on standard input, what we use. A list without entries may come as null."""
 
     cni_version: str = ""
     name: str = ""
+    prev_result: Any = None
+    valid_attachments: tuple[Attachment, ...] | msgspec.UnsetType | None = msgspec.field(
+        name="cni.dev/valid-attachments", default=msgspec.UNSET
+    )
+    # as libcni 1.2.0 called it
+    attachments: tuple[Attachment, ...] | msgspec.UnsetType | None = msgspec.field(
+        name="cni.dev/attachments", default=msgspec.UNSET
+    )
 
 
 class _WireRequest(_Wire, frozen=True, kw_only=True):
@@ -80,7 +107,10 @@ class PodArgs(_Wire, frozen=True, kw_only=True):
 
 
 class CniRequest(_Wire, frozen=True, kw_only=True):
-    """One valid command. `netns` (a path) and `pod` are complete for ADD, and may be empty for DEL."""
+    """One valid command. `netns` (a path) and `pod` are complete for ADD, and may be empty for others.
+
+    GC and STATUS have no container. CHECK has `prev_result`; ADD has it when we are not the first of the chain.
+    """
 
     command: Command
     cni_version: str
@@ -88,53 +118,8 @@ class CniRequest(_Wire, frozen=True, kw_only=True):
     netns: str
     ifname: str
     pod: PodArgs
-
-
-class ResultInterface(_Wire, frozen=True, kw_only=True):
-    """`sandbox` is the netns path, empty for an interface of the host. `mtu` in bytes, since 1.1.0."""
-
-    name: str
-    mac: str = ""
-    mtu: int | None = None
-    sandbox: str = ""
-
-
-class ResultIp(_Wire, frozen=True, kw_only=True):
-    """`address` with its prefix length; `interface` an index into the result's interfaces."""
-
-    address: str
-    gateway: str | None = None
-    interface: int | None = None
-
-
-class ResultRoute(_Wire, frozen=True, kw_only=True):
-    """`dst` in CIDR form."""
-
-    dst: str
-    gw: str | None = None
-
-
-class ResultDns(_Wire, frozen=True, kw_only=True):
-    """Empty: kubelet gives pods their resolv.conf."""
-
-    nameservers: tuple[str, ...] = ()
-
-
-class Result(_Wire, frozen=True, kw_only=True):
-    """The success result of ADD."""
-
-    interfaces: tuple[ResultInterface, ...]
-    ips: tuple[ResultIp, ...] = ()
-    routes: tuple[ResultRoute, ...] = ()
-    dns: ResultDns = ResultDns()
-
-
-def encode_result(result: Result, cni_version: str) -> bytes:
-    """In the form of the version the configuration asked for."""
-    if cni_version == "1.0.0":
-        interfaces = tuple(msgspec.structs.replace(interface, mtu=None) for interface in result.interfaces)
-        result = msgspec.structs.replace(result, interfaces=interfaces)
-    return msgspec.json.encode({"cniVersion": cni_version, **msgspec.to_builtins(result)})
+    prev_result: dict[str, Any] | None = None
+    valid_attachments: frozenset[Attachment] = frozenset()
 
 
 def encode_error(error: CniError, cni_version: str = "") -> bytes:
@@ -161,16 +146,50 @@ def parse_request(line: bytes) -> CniRequest:
     except ValueError as error:
         known = ", ".join(Command)
         raise _invalid(f"CNI_COMMAND is {wire.command!r}, not one of {known}, VERSION") from error
+    since = _SINCE.get(command, SUPPORTED_VERSIONS[0])
+    if SUPPORTED_VERSIONS.index(version) < SUPPORTED_VERSIONS.index(since):
+        raise CniError(CniCode.INCOMPATIBLE_VERSION, f"there is no {command} in CNI {version}: only since {since}")
     request = CniRequest(
         command=command,
         cni_version=version,
         container_id=wire.container_id,
         netns=wire.netns,
         ifname=wire.ifname,
-        pod=parse_args(wire.args),
+        pod=_parse_pod(command, wire.args),
+        prev_result=_prev_result(command, wire.config),
+        valid_attachments=_valid_attachments(wire.config) if command is Command.GC else frozenset(),
     )
-    _check(request)
+    if command not in {Command.GC, Command.STATUS}:
+        _check_attachment(request)
     return request
+
+
+def _parse_pod(command: Command, args: str) -> PodArgs:
+    try:
+        return parse_args(args)
+    except CniError:
+        if command is Command.ADD:
+            raise
+        return PodArgs()
+
+
+def _prev_result(command: Command, config: NetworkConfiguration) -> dict[str, Any] | None:
+    previous = config.prev_result
+    if command in {Command.ADD, Command.CHECK} and not isinstance(previous, dict | None):
+        raise CniError(CniCode.DECODE_FAILURE, "prevResult is not a JSON object")
+    if command is Command.CHECK and previous is None:
+        raise CniError(CniCode.INVALID_CONFIGURATION, "CHECK needs prevResult: the result that ADD gave")
+    return previous if isinstance(previous, dict) else None
+
+
+def _valid_attachments(config: NetworkConfiguration) -> frozenset[Attachment]:
+    given = config.valid_attachments if config.valid_attachments is not msgspec.UNSET else config.attachments
+    if given is msgspec.UNSET:
+        raise CniError(
+            CniCode.INVALID_CONFIGURATION,
+            "the network configuration has no cni.dev/valid-attachments: without that list nothing is removed",
+        )
+    return frozenset(given or ())
 
 
 def parse_args(args: str) -> PodArgs:
@@ -188,15 +207,24 @@ def parse_args(args: str) -> PodArgs:
     )
 
 
-def _check(request: CniRequest) -> None:
+def _check_attachment(request: CniRequest) -> None:
     if not _CONTAINER_ID.fullmatch(request.container_id):
-        raise _invalid(f"CNI_CONTAINERID is {request.container_id!r}: letters, digits, '_', '.' and '-' are allowed")
-    if not _IFNAME.fullmatch(request.ifname) or request.ifname in {".", ".."}:
-        raise _invalid(f"CNI_IFNAME is {request.ifname!r}: 1 to 15 characters without '/', ':' and blanks are allowed")
-    if request.command is not Command.ADD:
+        raise _invalid(
+            f"CNI_CONTAINERID is {request.container_id[:210]!r}: "
+            "1 to 200 letters, digits, '_', '.' and '-' are allowed, the first a letter or digit"
+        )
+    ifname = request.ifname
+    right = _IFNAME.fullmatch(ifname) and ifname.isprintable() and len(ifname.encode()) <= _MAX_IFNAME_BYTES
+    if not right or ifname in {".", ".."}:
+        raise _invalid(f"CNI_IFNAME is {ifname[:20]!r}: 1 to 15 bytes without '/', ':' and blanks are allowed")
+    if "\0" in request.netns:
+        raise _invalid("CNI_NETNS has a NUL: it is no path")
+    if request.command is Command.DEL:
         return
     if not request.netns:
         raise _invalid("CNI_NETNS is empty")
+    if request.command is Command.CHECK:
+        return
     missing = [
         key
         for key, value in (

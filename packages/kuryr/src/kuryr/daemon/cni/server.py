@@ -21,11 +21,10 @@ from kuryr.daemon.cni.protocol import (
     CniError,
     CniRequest,
     Command,
-    Result,
     encode_error,
-    encode_result,
     parse_request,
 )
+from kuryr.daemon.cni.results import Result, encode_result
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,18 @@ class CniHandler(Protocol):
 
     async def delete(self, request: CniRequest) -> None:
         """Remove the interface; success if there is none."""
+        ...
+
+    async def check(self, request: CniRequest) -> None:
+        """Raise unless the interface is as ADD made it."""
+        ...
+
+    async def collect(self, request: CniRequest) -> None:
+        """GC: remove every interface that is not among the valid ones."""
+        ...
+
+    async def status(self, request: CniRequest) -> None:
+        """Raise when no ADD on this node can succeed, whichever pod's."""
         ...
 
 
@@ -114,15 +125,27 @@ class CniServer:
 
     async def _answer(self, request: CniRequest) -> bytes:
         try:
-            if request.command is Command.ADD:
-                return encode_result(await self._handler.add(request), request.cni_version)
-            await self._handler.delete(request)
+            return await self._dispatch(request)
         except CniError as error:
             return encode_error(error, request.cni_version)
         except Exception as error:
             log.exception("a CNI command failed", extra={"command": str(request.command)})
             failure = CniError(CniCode.INTERNAL, f"internal error: {error!r}", "see the log of the node's kuryr daemon")
             return encode_error(failure, request.cni_version)
+
+    async def _dispatch(self, request: CniRequest) -> bytes:
+        match request.command:
+            case Command.ADD:
+                result = await self._handler.add(request)
+                return encode_result(result, request.cni_version, request.prev_result)
+            case Command.DEL:
+                await self._handler.delete(request)
+            case Command.CHECK:
+                await self._handler.check(request)
+            case Command.GC:
+                await self._handler.collect(request)
+            case Command.STATUS:
+                await self._handler.status(request)
         return b"{}"
 
 

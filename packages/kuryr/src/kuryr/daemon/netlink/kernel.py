@@ -16,15 +16,13 @@ import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsState
 from kuryr.daemon.netlink import messages
 from kuryr.daemon.netlink.connection import NetlinkConnection, NetlinkError
 from kuryr.daemon.netlink.netns import is_same_netns, open_netns, visit
-from kuryr.daemon.sandbox import Address, Route
 
 T = TypeVar("T")
 
@@ -32,15 +30,6 @@ _ALIAS_PREFIX = "kuryr:"
 _LOOPBACK_INDEX = 1
 _FIRST_INDEX, _LAST_INDEX = 1 << 24, 1 << 30
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class NetnsState:
-    """What a namespace has; addresses and unicast routes of the main table with their links' names."""
-
-    links: tuple[messages.Link, ...]
-    addresses: tuple[tuple[str, Address], ...]
-    routes: tuple[tuple[str, Route], ...]
 
 
 class NetlinkKernel:

@@ -10,6 +10,7 @@ import struct
 import sys
 from dataclasses import dataclass
 
+from kuryr.daemon.kernel import Link
 from kuryr.daemon.netlink import codec
 from kuryr.daemon.sandbox import Address, Route
 
@@ -51,19 +52,6 @@ class Request:
     type: int
     flags: int
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """A network device, as listed."""
-
-    index: int
-    name: str
-    kind: str
-    mac_address: str
-    mtu: int
-    up: bool
-    alias: str
 
 
 def create_veth(*, host_ifname: str, ifname: str, netns_fd: int, mac_address: str, mtu: int, index: int) -> Request:

@@ -11,7 +11,7 @@ from typing import Any
 from kuryr.daemon.ovsdb.client import Operation
 from kuryr.daemon.ovsdb.codec import as_set, encode_map, encode_set, encode_uuid, parse_value
 from kuryr.daemon.ovsdb.replica import Replica, Row
-from kuryr.daemon.records import IFACE_ID, POD_UID, SandboxRecord, external_ids, parse_record
+from kuryr.daemon.records import FINISHED, IFACE_ID, POD_UID, SandboxRecord, external_ids, parse_record
 from kuryr.daemon.vswitch import BridgeMissing, NameTaken, PortInUse
 
 
@@ -97,6 +97,33 @@ def insert(bridge_uuid: str, name: str, columns: Mapping[str, Any]) -> tuple[Ope
             "mutations": [["ports", "insert", encode_set([["named-uuid", "port"]])]],
         },
     )
+
+
+def plan_finished(name: str) -> tuple[Operation, ...]:
+    return (_change_ids(name, ["external_ids", "insert", encode_map({FINISHED: "true"})]),)
+
+
+def plan_bind_again(replica: Replica, name: str, port_id: str) -> tuple[Operation, ...]:
+    """No operations when it is bound to it. Raises PortInUse while another interface has the Neutron port."""
+    holders = [
+        row["name"] for row in replica.rows("Interface").values() if row["external_ids"].get(IFACE_ID) == port_id
+    ]
+    if holders == [name]:
+        return ()
+    if holders:
+        raise PortInUse(f"Neutron port {port_id} of interface {name!r} is bound to {', '.join(holders)}")
+    return (
+        _wait_for_holders(port_id, ()),
+        _change_ids(
+            name,
+            ["external_ids", "delete", encode_set([IFACE_ID])],
+            ["external_ids", "insert", encode_map({IFACE_ID: port_id})],
+        ),
+    )
+
+
+def _change_ids(name: str, *mutations: list[Any]) -> Operation:
+    return {"op": "mutate", "table": "Interface", "where": [["name", "==", name]], "mutations": list(mutations)}
 
 
 def select_port(name: str) -> tuple[Operation, ...]:

@@ -1,18 +1,19 @@
 """`Vswitch` over OVSDB: decisions from the local copy, effects as single transactions, waiting without polling."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from kuryr.daemon.ovsdb import ports
 from kuryr.daemon.ovsdb.client import Database, Observer, Operation, OvsdbClient, TransactionRefused
 from kuryr.daemon.ovsdb.codec import as_set
 from kuryr.daemon.ovsdb.internal_ports import plan_internal
 from kuryr.daemon.ovsdb.replica import COLUMNS, Replica
-from kuryr.daemon.records import OVN_INSTALLED, SandboxRecord, parse_record
+from kuryr.daemon.records import FINISHED, IFACE_ID, OVN_INSTALLED, SandboxRecord, parse_record
 from kuryr.daemon.vswitch import (
     InterfaceFailed,
     InternalPort,
     NotInstalled,
+    PortState,
     VswitchError,
     VswitchSystem,
     VswitchUnavailable,
@@ -73,12 +74,22 @@ class OvsdbVswitch:
                 refusal = error
             else:
                 return True
-        raise VswitchError(f"port {name!r} kept changing while it was added: {refusal}") from refusal
+        raise VswitchError(f"port {name!r} kept changing while it was written: {refusal}") from refusal
 
     async def del_port(self, name: str) -> None:
         uuid = ports.parse_own_port(await self._client.transact(*ports.select_port(name)))
         if uuid is not None:
             await self._client.transact(*ports.plan_delete(uuid))
+
+    async def mark_finished(self, name: str) -> None:
+        results = await self._client.transact(*ports.plan_finished(name))
+        if not results[0]["count"]:
+            raise InterfaceFailed(f"interface {name!r} was removed from Open vSwitch while it was added")
+
+    async def bind_again(self, name: str) -> None:
+        record = self.ports().get(name)
+        if record is not None:
+            await self._ensure(name, lambda: ports.plan_bind_again(self._replica, name, record.port_id))
 
     async def wait_applied(self) -> None:
         results = await self._client.transact(*ports.ask_for_acknowledgement())
@@ -119,6 +130,28 @@ class OvsdbVswitch:
         self._require_copy()
         rows = self._replica.rows("Interface").values()
         return {row["name"]: record for row in rows if (record := parse_record(row["external_ids"]))}
+
+    def finished(self) -> Collection[str]:
+        self._require_copy()
+        rows = self._replica.rows("Interface").values()
+        return {row["name"] for row in rows if row["external_ids"].get(FINISHED) == "true"}
+
+    def port(self, bridge: str, name: str) -> PortState | None:
+        self._require_copy()
+        row = self._replica.interface(name)
+        record = parse_record(row["external_ids"]) if row is not None else None
+        if row is None or record is None:
+            return None
+        ids = row["external_ids"]
+        bridge_uuid = self._replica.bridge(bridge)
+        members = as_set(self._replica.rows("Bridge")[bridge_uuid]["ports"]) if bridge_uuid else []
+        return PortState(
+            record=record,
+            bound_to=ids.get(IFACE_ID, ""),
+            installed=ids.get(OVN_INSTALLED) == "true",
+            on_bridge=self._replica.port_uuid(self._replica.interface_uuid(name) or "") in members,
+            error="; ".join(map(str, as_set(row["error"]))),
+        )
 
     def system(self) -> VswitchSystem:
         self._require_copy()
