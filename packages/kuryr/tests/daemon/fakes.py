@@ -17,6 +17,7 @@ from kuryr.daemon.cni.server import CniHandler
 from kuryr.daemon.host import CniService
 from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, Link, NetnsGone, NetnsState
 from kuryr.daemon.local_copy import CopyFile
+from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.sandbox import Address
 from kuryr.daemon.vswitch import (
@@ -264,6 +265,14 @@ class FakeVswitch:
             self._changed.notify_all()
 
 
+class FakeOvn:
+    def __init__(self) -> None:
+        self.status = OvnControllerStatus(True, "Connected")
+
+    async def fetch_status(self) -> OvnControllerStatus:
+        return self.status
+
+
 class MemoryFile:
     """A `CopyFile`. `writes` are all that were whole; while `fails` is set there are no more."""
 
@@ -332,6 +341,8 @@ class FakeApi:
         path = request.path.removesuffix("/status")
         if path not in self.objects:
             raise kube.NotFound("it is not there")
+        if request.method == "DELETE":
+            return self.objects.pop(path)
         if request.method == "PATCH":
             self.objects[path] = _merged(self.objects[path], body)
         return self.objects[path]

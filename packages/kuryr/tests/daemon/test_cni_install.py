@@ -27,7 +27,7 @@ def test_the_configuration_is_written_last(installation: Installation) -> None:
 def test_the_configuration_names_the_plug_in_and_the_socket(installation: Installation) -> None:
     ensure_installed(installation)
     assert json.loads((installation.config_dir / CONFIGURATION).read_text()) == {
-        "cniVersion": "1.0.0",
+        "cniVersion": "1.1.0",
         "name": "kuryr",
         "plugins": [{"type": "kuryr-cni", "socket": "/run/kuryr/cni.sock"}],
     }

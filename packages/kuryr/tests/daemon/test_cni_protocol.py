@@ -50,7 +50,7 @@ def test_a_deletion_needs_neither_namespace_nor_pod() -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "words"),
     [
-        ({"config": {"cniVersion": "0.4.0"}}, CniCode.INCOMPATIBLE_VERSION, "0.4.0"),
+        ({"config": {"cniVersion": "0.2.0"}}, CniCode.INCOMPATIBLE_VERSION, "0.2.0"),
         ({"config": {}}, CniCode.INCOMPATIBLE_VERSION, "cniVersion ''"),
         ({"config": 3}, CniCode.DECODE_FAILURE, "config"),
         ({"command": "PING"}, CniCode.INVALID_ENVIRONMENT, "CNI_COMMAND is 'PING'"),

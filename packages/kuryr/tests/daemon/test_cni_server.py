@@ -251,11 +251,22 @@ class TestPlugin:
             await handler.cancelled.wait()
             await process.wait()
 
-    @pytest.mark.parametrize("command", ["ADD", "DEL"])
-    async def test_without_the_daemon_the_runtime_is_told_to_come_again(self, call: Call, command: str) -> None:
-        called = await outcome(call(command))
-        assert (called.exit_code, called.answer["code"]) == (1, 11)
-        assert "see whether it is running" in called.answer["msg"]
+    async def test_without_the_daemon_the_runtime_is_told_to_come_again_and_that_the_network_is_away(
+        self, call: Call
+    ) -> None:
+        codes = {"ADD": 11, "DEL": 11, "CHECK": 11, "GC": 11, "STATUS": 50}
+        calls = await asyncio.gather(*(outcome(call(command)) for command in codes))
+        assert [called.answer["code"] for called in calls] == list(codes.values())
+        assert all(called.exit_code == 1 for called in calls)
+        assert all("see whether it is running" in called.answer["msg"] for called in calls)
+
+    async def test_a_daemon_that_is_started_again_in_time_is_waited_for(
+        self, call: Call, socket: Path, handler: Handler
+    ) -> None:
+        starting = asyncio.ensure_future(outcome(call("ADD")))
+        await asyncio.sleep(0.5)
+        async with serving(socket, handler):
+            assert (await starting).exit_code == 0
 
     async def test_a_daemon_that_stops_under_way_makes_the_runtime_come_again(
         self, call: Call, socket: Path, handler: Handler
@@ -273,12 +284,12 @@ class TestPlugin:
         for text in ("", '{"cniVersion": "1.0.0"}'):
             called = await outcome(call("VERSION", text))
             assert called.exit_code == 0
-            assert called.answer["supportedVersions"] == ["1.0.0", "1.1.0"]
+            assert called.answer["supportedVersions"] == ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 
     async def test_an_old_configuration_version_is_refused_by_code_1(
         self, server: CniServer, call: Call, socket: Path
     ) -> None:
-        called = await outcome(call("ADD", json.dumps({"cniVersion": "0.3.1", "socket": str(socket)})))
+        called = await outcome(call("ADD", json.dumps({"cniVersion": "0.2.0", "socket": str(socket)})))
         assert (called.exit_code, called.answer["code"]) == (1, 1)
 
     @pytest.mark.parametrize(

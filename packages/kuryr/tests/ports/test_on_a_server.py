@@ -27,8 +27,12 @@ from kubeloop import (
 from kubeloop.testing import ControlPlane
 from kuryr.cli.controller import assemble
 from kuryr.daemon.agent import Agent
+from kuryr.daemon.arbiter import ports_of
 from kuryr.daemon.cni.protocol import CniCode, CniError, CniRequest, Command, PodArgs
 from kuryr.daemon.kernel import KernelError
+from kuryr.daemon.local_copy import LocalCopy
+from kuryr.daemon.readiness import Readiness
+from kuryr.daemon.receipts import Receipts
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.configuration import Configuration, Pools
 from kuryr.model.ownership import ClusterId
@@ -37,7 +41,7 @@ from kuryr.openstack.neutron import Network, Neutron, Subnet
 from kuryr.openstack.placement import Placement
 
 from ..conftest import acting_as, refusals
-from ..daemon.fakes import FakeKernel, FakeVswitch
+from ..daemon.fakes import FakeKernel, FakeOvn, FakeVswitch, MemoryFile
 from ..pools.neutron_server import NeutronServer
 
 LEASE = LeaseName("kuryr-system", "kuryr-controller")
@@ -65,20 +69,24 @@ class BusyKernel(FakeKernel):
 class Cluster:
     """One node with its agent, and a namespace of the node's name. `client` may all, `agents` what it must."""
 
-    def __init__(self, client: Client, agents: Client, claims: Informer[KuryrPort], node: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        agents: Client,
+        claims: Informer[KuryrPort],
+        pools: Informer[KuryrPortPool],
+        node: str,
+    ) -> None:
         self.client = client
         self.claims = claims
         self.node = self.namespace = node
         self.neutron = NeutronServer()
         self.kernel = BusyKernel("/run/netns/a")
-        self.agent = Agent(
-            agents,
-            claims,
-            Wiring(self.kernel, FakeVswitch("br-int")),
-            is_connected=lambda: True,
-            add_timeout_s=20,
-            plug_timeout_s=5,
-        )
+        wiring = Wiring(self.kernel, vswitch := FakeVswitch("br-int"))
+        copy = LocalCopy(MemoryFile(), claims, node=node)
+        self.receipts = Receipts(agents, claims, pools, wiring, copy)
+        readiness = Readiness(vswitch, FakeOvn())
+        self.agent = Agent(claims, wiring, self.receipts, copy, readiness, add_timeout_s=20, plug_timeout_s=5)
 
     async def create_pod(self, name: str = "p") -> str:
         spec = {"nodeName": self.node, "containers": [{"name": "c", "image": "i"}]}
@@ -120,8 +128,10 @@ async def running(
             uid = (await client.create(Node(metadata=ObjectMeta(name=name)))).metadata.uid
             await client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid=uid)))
             await report(client, name, host_id=name)
-        claims = daemon.informer(KuryrPort, field_selector=f"spec.node={name}")
-        cluster = Cluster(client, daemon.client, claims, name)
+        of_node = f"spec.node={name}"
+        claims = daemon.informer(KuryrPort, field_selector=of_node, indexers={"port": ports_of})
+        pools = daemon.informer(KuryrPortPool, field_selector=of_node)
+        cluster = Cluster(client, daemon.client, claims, pools, name)
         configuration = Configuration(pools=Pools(cool_down_s=0.1))
         placement = Placement(
             Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups
@@ -131,7 +141,8 @@ async def running(
             return ClusterId(name), placement
 
         assemble(controller, configuration, Neutron(cluster.neutron), facts)
-        daemon.lead_with(cluster.agent.controller.run)
+        daemon.lead_with(cluster.receipts.controller.run)
+        daemon.lead_with(cluster.receipts.quarantine.run)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one.run()) for one in (controller, daemon)]
             await claims.wait_synced()

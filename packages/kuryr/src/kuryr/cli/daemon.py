@@ -49,13 +49,15 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
             plug_timeout_s=options.plug_timeout_s,
         )
         server = host.cni(agent)
+        nodes = runtime.informer(KuryrNode, field_selector=f"metadata.name={node}")
         node_port = NodePort(
-            runtime.informer(KuryrNode, field_selector=f"metadata.name={node}"),
+            nodes,
             host,
             node=node,
             bridge=options.integration_bridge,
         )
         reporter = NodeReporter(runtime.client, host, node=node, node_port=lambda: node_port.condition)
+        nodes.add_handler(reporter.note)
 
         async def serve() -> None:
             """From the start: DEL needs no API server, ADD waits. The switch stays until the last undo is done."""

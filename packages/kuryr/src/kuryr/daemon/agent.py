@@ -96,7 +96,9 @@ class Agent:
         except (VswitchError, KernelError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot look at the sandbox: {error}") from error
         if record is None and observed.host is None:
-            raise CniError(CniCode.UNKNOWN_CONTAINER, f"container {request.container_id} has no {request.ifname} of ours")
+            raise CniError(
+                CniCode.UNKNOWN_CONTAINER, f"container {request.container_id} has no {request.ifname} of ours"
+            )
         claim = None
         if record is not None:
             claim = self._known_claim(ObjectKey(record.pod_namespace, record.pod_name), record.pod_uid)
@@ -105,9 +107,7 @@ class Agent:
         if record is not None and claim is None and self._claims.synced:
             differences += ("the pod has no KuryrPort",)
         if differences:
-            raise CniError(
-                CniCode.NOT_AS_WIRED, f"{request.ifname} is not as ADD made it", "; ".join(differences)
-            )
+            raise CniError(CniCode.NOT_AS_WIRED, f"{request.ifname} is not as ADD made it", "; ".join(differences))
 
     async def collect(self, request: CniRequest) -> None:
         """Removes what the runtime no longer knows."""

@@ -12,8 +12,8 @@ from typing import Protocol
 from kuryr.daemon.cni.install import Installation, ensure_installed
 from kuryr.daemon.cni.server import CniHandler, CniServer
 from kuryr.daemon.kernel import Kernel
-from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.local_copy import CopyFile, StateFile
+from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.ovn import OvnController
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.readiness import OvnControl
@@ -113,11 +113,14 @@ class LinuxHost:
             config_dir=Path(options.cni_conf_dir),
             socket=Path(options.socket),
             interpreter=_interpreter(),
+            chain_portmap=options.chain_portmap,
         )
         try:
             ensure_installed(installation)
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"daemon.cni_bin_dir, daemon.cni_conf_dir: {error}") from error
+            raise ConfigurationError(
+                f"daemon.cni_bin_dir, daemon.cni_conf_dir, daemon.chain_portmap: {error}"
+            ) from error
 
 
 def _interpreter() -> str:

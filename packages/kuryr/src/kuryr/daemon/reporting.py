@@ -5,8 +5,8 @@ ovn-controller has just said that it is connected to the southbound database, an
 whose OVSDB is away keeps the facts that were last known; only its conditions change.
 
 Neither is known to OVSDB's monitor, so the reporter looks every few seconds; what OVSDB does know wakes it at once. The
-daemon is the only writer of the status. It writes when something has changed, and reads its KuryrNode again now and
-then, to heal what other hands did to it.
+daemon is the only writer of the status. It writes when something has changed, and reads Node and KuryrNode again now
+and then: to heal what other hands did, and to see that the node has registered anew (then its KuryrNode is made anew).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from kubeloop import Client, Condition, MergePatch, Node, ObjectMeta, condition, set_condition
+from kubeloop import Change, Client, Condition, MergePatch, Node, ObjectMeta, condition, set_condition
 from kubeloop import errors as kube
 from kuryr.daemon.host import Host
 from kuryr.daemon.kernel import KernelError
@@ -29,7 +29,7 @@ from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrNodeStatus
 
 log = logging.getLogger(__name__)
 
-_READ_AGAIN_EVERY_S = 300.0
+_READ_AGAIN_EVERY_S = 60.0
 _REST_S = 0.5
 
 
@@ -71,6 +71,12 @@ class NodeReporter:
         self._look_every_s = look_every_s
         self._known: KuryrNode | None = None  # as the API server has it
         self._known_since_s = 0.0
+
+    def note(self, change: Change[KuryrNode]) -> None:
+        """The KuryrNode that is known may be gone, as with a node that was deleted: then another is made."""
+        current = change.new.metadata.uid if change.new is not None else ""
+        if self._known is not None and self._known.metadata.uid != current:
+            self._known = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -123,22 +129,32 @@ class NodeReporter:
         if status == self._known.status:
             return
         self._known = await self._client.patch(
-            KuryrNode, self._node, MergePatch({"status": _whole(status)}), subresource="status"
+            KuryrNode,
+            self._node,
+            MergePatch({"status": _whole(status)}),
+            subresource="status",
+            uid=self._known.metadata.uid,
         )
         states = " ".join(f"{one.type}={one.status}" for one in status.conditions)
         log.info("node reported: host=%s mtu=%d %s", status.host_id, status.mtu, states)
 
     async def _ensure_node(self) -> KuryrNode:
         node = await self._client.get(Node, self._node)
+        try:
+            known = await self._client.get(KuryrNode, self._node)
+        except kube.NotFound:
+            known = None
+        if known is not None and known.spec.node_uid == node.metadata.uid:
+            return known
+        if known is not None:
+            # its port was that of an earlier node of this name
+            log.info("the node has registered anew: node=%s uid=%s", self._node, node.metadata.uid)
+            await self._client.delete(KuryrNode, self._node, uid=known.metadata.uid)
         wanted = KuryrNode(
             metadata=ObjectMeta(name=self._node, owner_references=(node.owner_reference(),)),
             spec=KuryrNodeSpec(node_uid=node.metadata.uid),
         )
-        try:
-            return await self._client.create(wanted)
-        except kube.AlreadyExists:
-            patch = MergePatch({"spec": {"nodeUID": node.metadata.uid}})
-            return await self._client.patch(KuryrNode, self._node, patch)
+        return await self._client.create(wanted)
 
 
 def desire_status(seen: Observation, before: KuryrNodeStatus, now: datetime.datetime) -> KuryrNodeStatus:

@@ -67,6 +67,7 @@ class Kuryr:
             "ovn_run_dir": str(self._layout.ovsdb(node).parent),
             "cni_conf_dir": str(home / "cni/net.d"),
             "cni_bin_dir": str(home / "cni/bin"),
+            "state_dir": str(home / "kuryr"),
             **changes,
         }
         self._start(

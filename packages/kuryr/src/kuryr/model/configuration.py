@@ -117,8 +117,8 @@ class Daemon(_Section, frozen=True, kw_only=True):
     chain_portmap: Annotated[
         Literal["auto", "always", "never"],
         Meta(
-            description="chain the portmap plug-in, for hostPort; auto: where cni_bin_dir has one that speaks CNI 1.1.0;"
-            " always: an older one too, and then runtimes use 1.0.0, without STATUS and GC"
+            description="chain the portmap plug-in, for hostPort; auto: where cni_bin_dir has one that speaks CNI "
+            "1.1.0; always: an older one too, and then runtimes use 1.0.0, without STATUS and GC"
         ),
     ] = "auto"
     add_timeout_s: Annotated[

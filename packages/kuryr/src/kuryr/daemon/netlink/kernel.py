@@ -23,6 +23,7 @@ from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsS
 from kuryr.daemon.netlink import messages
 from kuryr.daemon.netlink.connection import NetlinkConnection, NetlinkError
 from kuryr.daemon.netlink.netns import is_same_netns, open_netns, visit
+from kuryr.daemon.sandbox import Address
 
 T = TypeVar("T")
 

@@ -113,7 +113,7 @@ def plan_bind_again(replica: Replica, name: str, port_id: str) -> tuple[Operatio
     if holders:
         raise PortInUse(f"Neutron port {port_id} of interface {name!r} is bound to {', '.join(holders)}")
     return (
-        _wait_for_holders(port_id, ()),
+        wait_for_holders(port_id, ()),
         _change_ids(
             name,
             ["external_ids", "delete", encode_set([IFACE_ID])],
