@@ -54,4 +54,6 @@ async def test_a_node_reports_itself_also_when_its_daemon_is_started_again(contr
             assert (seen.spec.node_uid, seen.status.host_id) == (node.metadata.uid, "node1.example")
             assert (seen.status.mtu, is_true(seen.status.conditions, "OVSReady")) == (1442, True)
         following.cancel()
+        for kind in (Node, KuryrNode):  # or the controllers of other tests give it a port
+            await client.delete(kind, name)
         assert not refusals(control_plane)

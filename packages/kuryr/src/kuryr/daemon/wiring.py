@@ -103,6 +103,8 @@ class Wiring:
                 left_s = max(0.0, deadline - asyncio.get_running_loop().time())
                 await self._vswitch.wait_installed(name, timeout_s=left_s)
                 await self._vswitch.mark_finished(name)
+            except GeneratorExit:  # closed with a loop that has ended: nothing can be awaited any more
+                raise
             except BaseException:
                 await finish(self._undo(name))
                 raise

@@ -11,6 +11,7 @@ from kuryr.daemon.ovsdb.client import Observer
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.simulator.node.chassis import Chassis
 from kuryr.simulator.node.cni import CniSocket, SimulatedCni
+from kuryr.simulator.node.disk import Disk, SimulatedFile
 from kuryr.simulator.node.gate import Gate
 from kuryr.simulator.node.kernel import SimulatedKernel
 from kuryr.simulator.node.namespaces import Namespaces
@@ -31,6 +32,7 @@ class SimulatedHost:
         chassis: Chassis,
         socket: CniSocket,
         installed: asyncio.Event,
+        disk: Disk,
         boot_id: str,
         lag_s: Callable[[], float],
         gate: Gate,
@@ -42,6 +44,7 @@ class SimulatedHost:
         self._services: list[SimulatedCni] = []
         self.kernel = SimulatedKernel(namespaces, gate)
         self.ovn = chassis
+        self.copy = SimulatedFile(disk, gate)
         self.boot_id = boot_id
 
         def connect(observer: Observer) -> OvsdbConnection:

@@ -7,9 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError
-from kuryr.daemon.netlink.kernel import NetnsState
-from kuryr.daemon.netlink.messages import Link
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, Link, NetnsState
 from kuryr.daemon.sandbox import Address
 from kuryr.simulator.node.gate import Gate
 from kuryr.simulator.node.namespaces import HOST, Device, Namespaces

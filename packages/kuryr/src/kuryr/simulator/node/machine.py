@@ -17,6 +17,7 @@ from kuryr.daemon.sandbox import Address
 from kuryr.simulator.fabric import Fabric
 from kuryr.simulator.node.chassis import Chassis
 from kuryr.simulator.node.cni import CniSocket
+from kuryr.simulator.node.disk import Disk
 from kuryr.simulator.node.gate import Gate
 from kuryr.simulator.node.host import SimulatedHost
 from kuryr.simulator.node.kubelet import Kubelet
@@ -52,6 +53,7 @@ class SimulatedMachine:
         self.chassis = Chassis(self.ovsdb, self.switch, fabric, delay_s=lambda: random.uniform(0.01, 0.08))
         self.socket = CniSocket()
         self.installed = asyncio.Event()
+        self.disk = Disk()
         self.runtime = ContainerRuntime(self.namespaces, self.socket, random, changed=changed)
         self.kubelet = Kubelet(name, address, self.runtime, self.installed, random)
         ids = {
@@ -74,6 +76,7 @@ class SimulatedMachine:
             chassis=self.chassis,
             socket=self.socket,
             installed=self.installed,
+            disk=self.disk,
             boot_id=self.boot_id,
             lag_s=lambda: self._random.uniform(0.0, 0.002),
             gate=gate,
@@ -81,7 +84,9 @@ class SimulatedMachine:
         )
 
     def reboot(self) -> None:
-        """The kernel's state is gone, what is on disk stays: OVSDB. Its processes must have been ended before."""
+        """The kernel's state is gone, what is on disk stays: OVSDB and the daemon's file. Its processes must have been
+        ended before.
+        """
         self.namespaces.clear()
         self.chassis.forget()
         self.runtime.lose_all()
