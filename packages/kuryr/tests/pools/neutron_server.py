@@ -17,7 +17,7 @@ class NeutronServer:
     answers nothing. `lists` is how many were asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ids: str = "port") -> None:
         self.ports: dict[str, dict[str, Any]] = {}
         self.vif_type = "ovs"
         self.lost = 0
@@ -30,6 +30,7 @@ class NeutronServer:
         self.deletes_go_on = asyncio.Event()
         self.deletes_go_on.set()
         self.deleting = asyncio.Event()
+        self._ids = ids
         self._numbers = itertools.count(1)
 
     async def request(
@@ -54,7 +55,7 @@ class NeutronServer:
             raise errors.Conflict("the MAC is taken", status=409, reason="MacAddressInUse")
         number = next(self._numbers)
         ips = [{"subnet_id": one["subnet_id"], "ip_address": f"10.0.0.{number + 1}"} for one in wanted["fixed_ips"]]
-        port = {**wanted, "id": f"port-{number}", "fixed_ips": ips, "binding:vif_type": self.vif_type}
+        port = {**wanted, "id": f"{self._ids}-{number}", "fixed_ips": ips, "binding:vif_type": self.vif_type}
         self.ports[port["id"]] = port
         if self.lost:
             self.lost -= 1
