@@ -96,7 +96,8 @@ class _Transaction:
     def _project(self, operation: Operation, rows: Sequence[Row]) -> list[Mapping[str, Any]]:
         table = table_of(operation["table"])
         names = operation.get("columns") or ["_uuid", *table.columns]
-        return [{name: write_value(table.column(name), row[name]) for name in names} for row in rows]
+        found = [{name: write_value(table.column(name), row[name]) for name in names} for row in rows]
+        return [one for number, one in enumerate(found) if one not in found[:number]]  # those that look alike are one
 
     def _replace(self, operation: Operation, replaced: Callable[[Row], Row]) -> Mapping[str, Any]:
         found = self._matching(operation)
@@ -141,8 +142,10 @@ class _Transaction:
 
     def commit(self) -> Changes:
         """Raises Refused."""
-        changes = self._collected()
+        counts = self._collect()
         self._check_names()
+        self._tables.references = +counts
+        changes = self._changes()
         for table, rows in changes.items():
             for uuid, (_, now) in rows.items():
                 if now is None:
@@ -151,24 +154,27 @@ class _Transaction:
                     self._tables.rows[table][uuid] = now
         return changes
 
-    def _collected(self) -> dict[str, dict[str, tuple[Row | None, Row | None]]]:
-        """What changes, without the rows that nothing refers to. Raises Refused."""
+    def _collect(self) -> Counter[str]:
+        """Deletes rows that nothing refers to; gives how often each is referred to then. Raises Refused."""
         counts = self._tables.references.copy()
         suspects: list[tuple[str, str]] = []
         for table, rows in self._changed.items():
             for uuid, now in rows.items():
                 suspects += [(table, uuid), *_count(counts, table, self._tables.rows[table].get(uuid), -1)]
                 _count(counts, table, now, +1)
+        # before the collection: also where it would take who refers to it
+        for uuid in counts.keys() - self._tables.references.keys() | self._gone():
+            if counts[uuid] > 0 and not any(self._row(table, uuid) for table in SCHEMA):
+                raise Refused("referential integrity violation", f"something refers to {uuid}, which is not there")
         while suspects:
             table, uuid = suspects.pop()
             row = self._row(table, uuid)
             if row is not None and not SCHEMA[table].is_root and not counts[uuid]:
                 self._changed[table][uuid] = None
                 suspects += _count(counts, table, row, -1)
-        for uuid in counts.keys() - self._tables.references.keys() | self._gone():
-            if counts[uuid] > 0 and not any(self._row(table, uuid) for table in SCHEMA):
-                raise Refused("referential integrity violation", f"something refers to {uuid}, which is not there")
-        self._tables.references = +counts
+        return counts
+
+    def _changes(self) -> Changes:
         changes: dict[str, dict[str, tuple[Row | None, Row | None]]] = {}
         for table, changed in self._changed.items():
             for uuid, now in changed.items():
