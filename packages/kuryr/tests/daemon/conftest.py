@@ -160,7 +160,12 @@ async def ovsdb_server(ovs_programs: OvsPrograms, tmp_path: Path) -> AsyncIterat
 
 @asynccontextmanager
 async def connected(remote: str, *, timeout_s: float = 5.0) -> AsyncIterator[OvsdbVswitch]:
-    vswitch = OvsdbVswitch(remote, timeout_s=timeout_s)
+    async with running_vswitch(OvsdbVswitch(remote, timeout_s=timeout_s)) as vswitch:
+        yield vswitch
+
+
+@asynccontextmanager
+async def running_vswitch(vswitch: OvsdbVswitch) -> AsyncIterator[OvsdbVswitch]:
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(vswitch.run())
         try:

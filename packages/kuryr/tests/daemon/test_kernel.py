@@ -15,6 +15,9 @@ from kuryr.daemon.netlink import codec
 from kuryr.daemon.netlink.connection import NetlinkError
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.sandbox import Address, Route
+from kuryr.simulator.node.gate import open_gate
+from kuryr.simulator.node.kernel import SimulatedKernel
+from kuryr.simulator.node.namespaces import Namespaces
 
 from .conftest import run
 from .fakes import FakeKernel
@@ -34,10 +37,16 @@ def request(netns: str, host_ifname: str = "tapkuryrtest1", **changes: object) -
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def kernel_and_netns(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Kernel, str, str]]:
     if request.param == "fake":
         yield FakeKernel("/one", "/two"), "/one", "/two"
+        return
+    if request.param == "simulated":
+        namespaces = Namespaces()
+        namespaces.make("/one")
+        namespaces.make("/two")
+        yield SimulatedKernel(namespaces, open_gate), "/one", "/two"
         return
     make_netns = request.getfixturevalue("make_netns")
     yield request.getfixturevalue("netlink_kernel"), make_netns(), make_netns()

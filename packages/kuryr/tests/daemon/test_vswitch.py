@@ -18,8 +18,10 @@ from kuryr.daemon.vswitch import (
     Vswitch,
     VswitchUnavailable,
 )
+from kuryr.simulator.node.ovsdb.server import OvsdbServer as SimulatedServer
 
-from .conftest import OvsdbServer, connected, started_ovsdb_server
+from .conftest import OvsdbServer, connected, running_vswitch, started_ovsdb_server
+from .databases import connect_to, insert_port, simulated_server
 from .examples import record
 from .fakes import FakeVswitch
 
@@ -64,10 +66,31 @@ def real_subject(server: OvsdbServer, vswitch: OvsdbVswitch) -> Subject:
     return Subject(vswitch, install, add_foreign, bound_to)
 
 
-@pytest.fixture(params=["fake", "real"])
+def simulated_subject(server: SimulatedServer, vswitch: OvsdbVswitch) -> Subject:
+    async def install(name: str) -> None:
+        mutation = ["external_ids", "insert", ["map", [["ovn-installed", "true"]]]]
+        where = [["name", "==", name]]
+        server.transact({"op": "mutate", "table": "Interface", "where": where, "mutations": [mutation]})
+
+    async def add_foreign(name: str, port_id: str) -> None:
+        server.transact(*insert_port(name, external_ids=["map", [["iface-id", port_id]]]))
+
+    async def bound_to(port_id: str) -> list[str]:
+        rows = server.rows("Interface").values()
+        return [row["name"] for row in rows if row["external_ids"].get("iface-id") == port_id]
+
+    return Subject(vswitch, install, add_foreign, bound_to)
+
+
+@pytest.fixture(params=["fake", "simulated", "real"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     if request.param == "fake":
         yield fake_subject()
+        return
+    if request.param == "simulated":
+        simulated = simulated_server()
+        async with running_vswitch(OvsdbVswitch("", database=connect_to(simulated))) as vswitch:
+            yield simulated_subject(simulated, vswitch)
         return
     programs, folder = request.getfixturevalue("ovs_programs"), request.getfixturevalue("tmp_path")
     async with started_ovsdb_server(programs, folder) as server, connected(server.remote) as vswitch:
