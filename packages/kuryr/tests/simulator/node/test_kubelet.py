@@ -77,13 +77,15 @@ def play(scene: Scene) -> None:
         world.start("kubelet", machine.kubelet.run, reliable=True)
         await scene(world, machine)
         await world.quiet()
-        nothing_leaked(world, machine)
+        await nothing_leaked(world, machine)
 
     simulate(scenario, seed=1)
 
 
-def nothing_leaked(world: World, machine: SimulatedMachine) -> None:
-    """Whatever was done: what is wired is what runs."""
+async def nothing_leaked(world: World, machine: SimulatedMachine) -> None:
+    """Whatever was done: what is wired is what runs, as it was wired."""
+    for sandbox in machine.runtime.sandboxes.values():
+        await machine.runtime.check(sandbox)
     sandboxes = machine.runtime.sandboxes.values()
     assert all(one.ready for one in sandboxes)
     assert {row["external_ids"]["kuryr-container-id"] for row in machine.ovsdb.rows("Interface").values()} == {
@@ -141,6 +143,7 @@ def test_a_pod_deleted_by_force_loses_its_sandbox_and_its_successor_has_its_own(
 
 def test_a_pod_deleted_while_it_is_wired_goes_at_once() -> None:
     async def scene(world: World, machine: SimulatedMachine) -> None:
+        await asyncio.sleep(3)
         machine.chassis.stop()  # so that the ADD waits
         await make_pod(world)
         await asyncio.sleep(3)
@@ -155,7 +158,8 @@ def test_a_pod_deleted_while_it_is_wired_goes_at_once() -> None:
 
 def test_a_failed_sandbox_is_tried_again_with_another_container_id() -> None:
     async def scene(world: World, machine: SimulatedMachine) -> None:
-        machine.chassis.disconnect()
+        await asyncio.sleep(5)
+        machine.chassis.disconnect()  # the node stays Ready until the kubelet looks again
         await make_pod(world)
         await asyncio.sleep(1)
         seen = set(machine.runtime.sandboxes)
@@ -226,5 +230,26 @@ def test_after_a_restart_of_the_machine_its_pods_are_wired_anew() -> None:
         await world.quiet()
         (sandbox,) = machine.runtime.sandboxes.values()
         assert sandbox.ready
+
+    play(scene)
+
+
+def test_a_node_whose_ovn_is_cut_off_is_not_ready_and_makes_no_sandbox() -> None:
+    def is_ready(world: World) -> bool:
+        node = world.get(k.Node, "node1")
+        return node is not None and k.is_true(node.status.conditions, "Ready")
+
+    async def scene(world: World, machine: SimulatedMachine) -> None:
+        await asyncio.sleep(5)
+        assert is_ready(world)
+        machine.chassis.disconnect()
+        await asyncio.sleep(15)
+        assert not is_ready(world)
+        await make_pod(world)
+        await asyncio.sleep(15)
+        assert not machine.runtime.sandboxes
+        machine.chassis.connect()
+        await running(world)
+        assert is_ready(world)
 
     play(scene)

@@ -9,10 +9,12 @@ it. It keeps nothing in memory that the runtime and the API do not have: stop it
 - Each sandbox is stopped several times: the real one makes 184 DELs for 40 ADDs.
 - A pod is finalised (grace 0, by UID) only when its sandboxes are stopped; one that was deleted by force has its
   sandboxes taken away later.
+- While STATUS fails the node is not Ready, and no sandbox is made. GC comes at the start and every minute.
 - Static pods have a mirror in the API, which is made again when it is deleted; the sandbox stays.
 """
 
 import asyncio
+import itertools
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
@@ -24,6 +26,7 @@ from kuryr.simulator.node.cni import CniFailed
 from kuryr.simulator.node.runtime import ContainerRuntime, PodSandbox, SandboxPod
 
 _CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_LOOK_EVERY_S, _LOOKS_PER_GC = 10.0, 6
 _MIRROR, _HASH = "kubernetes.io/config.mirror", "kubernetes.io/config.hash"
 
 
@@ -56,6 +59,7 @@ class Kubelet:
         self._installed = installed
         self._random = random
         self._static: dict[str, SandboxPod] = {}  # by UID: files on its disk
+        self._network_problem = "not looked yet"
         self._given_up: dict[str, asyncio.Event] = {}
         self._client: k.Client
         self._pods: k.Informer[NodePod]
@@ -75,6 +79,7 @@ class Kubelet:
             workers.watches(self._pods, lambda pod: (sandbox_uid(pod),))
             self._workers = workers
             runtime.before_leading(self._begin)
+            runtime.lead_with(self._watch_network)
             await runtime.run()
 
     def add_static_pod(self, namespace: str, name: str) -> str:
@@ -96,15 +101,39 @@ class Kubelet:
         self._look(uid)
 
     async def _begin(self) -> None:
-        address = {"type": "InternalIP", "address": self._address}
         with suppress(k.AlreadyExists):
             await self._client.create(k.Node(metadata=k.ObjectMeta(name=self.node)))
-        await self._installed.wait()
-        ready = k.condition("Ready", True, reason="KubeletReady", message="kubelet is posting ready status")
-        status = {"conditions": k.set_condition((), ready, datetime.now(UTC)), "addresses": [address]}
-        await self._client.patch(k.Node, self.node, k.MergePatch({"status": status}), subresource="status")
         for uid in {*self._static, *(one.pod.uid for one in self._sandboxes.sandboxes.values())}:
             self._look(uid)
+
+    async def _watch_network(self) -> None:
+        ready: bool | None = None
+        for look in itertools.count():
+            self._network_problem = await self._find_network_problem()
+            if ready != (not self._network_problem):
+                ready = not self._network_problem
+                await self._report_node(ready)
+            if ready and look % _LOOKS_PER_GC == 0:
+                with suppress(CniFailed):
+                    await self._sandboxes.collect()
+            await asyncio.sleep(_LOOK_EVERY_S if ready else 1.0)
+
+    async def _find_network_problem(self) -> str:
+        if not self._installed.is_set():
+            return "cni plugin not initialized"
+        try:
+            await self._sandboxes.status()
+        except CniFailed as failed:
+            return str(failed)
+        return ""
+
+    async def _report_node(self, ready: bool) -> None:
+        reason = "KubeletReady" if ready else "KubeletNotReady"
+        new = k.condition("Ready", ready, reason=reason, message=self._network_problem)
+        address = {"type": "InternalIP", "address": self._address}
+        status = {"conditions": k.set_condition((), new, datetime.now(UTC)), "addresses": [address]}
+        with suppress(k.NotFound):
+            await self._client.patch(k.Node, self.node, k.MergePatch({"status": status}), subresource="status")
 
     def _look(self, uid: str) -> None:
         self._sandboxes.changed()
@@ -157,6 +186,8 @@ class Kubelet:
         ready = next((one for one in there if one.ready), None)
         if ready is not None:
             return ready
+        if self._network_problem:
+            raise CniFailed(0, self._network_problem)
         for one in there:
             await self._stop(one)
         made = await self._add(SandboxPod(namespace=pod.key.namespace, name=pod.key.name, uid=uid))

@@ -2,6 +2,7 @@
 
 - A failed or given-up ADD is followed by a DEL; where that fails too the sandbox stays, not ready, for the kubelet to
   stop. Every attempt has a container id and a network namespace of its own.
+- GC and STATUS are the node's: the kubelet asks for them.
 - Stopping is DEL, then the namespace goes. It may be repeated, and then the DEL comes without a namespace.
 - What it knows of sandboxes is on disk: after a restart of the machine they are there, not ready.
 """
@@ -90,6 +91,19 @@ class ContainerRuntime:
             self._namespaces.remove(sandbox.netns)
             sandbox.netns = ""
             self.changed()
+
+    async def check(self, sandbox: PodSandbox) -> None:
+        """CHECK. Raises CniFailed with what differs."""
+        await self._call("CHECK", sandbox)
+
+    async def collect(self) -> None:
+        """GC of all but what it knows, sandboxes in the making too. Raises CniFailed."""
+        valid = [{"containerID": one.id, "ifname": IFNAME} for one in self.sandboxes.values()]
+        await self._socket.call("GC", {**CONFIG, "cni.dev/valid-attachments": valid})
+
+    async def status(self) -> None:
+        """STATUS. Raises CniFailed while no pod can have a network here."""
+        await self._socket.call("STATUS", dict(CONFIG))
 
     def remove(self, sandbox: PodSandbox) -> None:
         """Forgets one that is stopped."""
