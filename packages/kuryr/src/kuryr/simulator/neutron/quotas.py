@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kuryr.openstack.session import Answer
+from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource
-from kuryr.simulator.refusals import Body, Refusal, bad_request
+from kuryr.simulator.neutron.wire import answered, read_body
+from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers, not_simulated
+from kuryr.simulator.requests import Request
 
 _NOT_HERE = {"router_route": 30, "floatingip": -1, "rbac_policy": 10, "trunk": -1}
 _ORDER = (
@@ -47,6 +51,38 @@ class Quotas:
     def _used(self, name: str, project_id: str) -> int:
         resource = self._resources.get(name)
         return resource.counts.get(project_id, 0) if resource is not None else 0
+
+
+def answer_quotas(quotas: Quotas, parts: tuple[str, ...], caller: Caller, request: Request) -> Answer:
+    """/quotas/<project>, /quotas/<project>/details and /default. Raises `Refusal`."""
+    verbs = {"GET": "get_quota", "PUT": "update_quota", "DELETE": "delete_quota"}
+    if request.method not in verbs:
+        raise not_simulated(f"{request.method} of quotas")
+    project, rest = (parts[0], parts[1:]) if parts else ("", ())
+    if project in ("project", "tenant") and request.method == "GET":
+        return answered(200, {project: {f"{project}_id": caller.project_id}}, request)
+    if not caller.admin and (request.method != "GET" or project != caller.project_id):
+        raise not_authorised(verbs[request.method])
+    if not parts:
+        own = [{"project_id": each, "tenant_id": each, **quotas.limits(each)} for each in quotas.own]
+        return answered(200, {"quotas": own}, request)
+    if request.method == "GET":
+        if rest == ("details",):
+            return answered(200, {"quota": quotas.details(project)}, request)
+        return answered(200, {"quota": quotas.defaults if rest == ("default",) else quotas.limits(project)}, request)
+    if request.method == "PUT":
+        quotas.change(project, _wanted(request))
+        return answered(200, {"quota": quotas.limits(project)}, request)
+    if quotas.own.pop(project, None) is None:
+        raise Refusal(404, "ProjectQuotaNotFound", f"Quota for project {project} could not be found.")
+    return Answer(204, b"", neutron_headers(request.request_id))
+
+
+def _wanted(request: Request) -> Body:
+    body = read_body(request).get("quota")
+    if not isinstance(body, dict):
+        raise bad_request("Unable to find 'quota' in request body")
+    return {name: value for name, value in body.items() if name not in ("force", "check_limit")}
 
 
 def _limit(name: str, value: Any) -> int:

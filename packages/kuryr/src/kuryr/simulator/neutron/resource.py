@@ -31,6 +31,7 @@ class Resource:
     collection: ClassVar[str]
     attributes: ClassVar[Attributes]
     first_revision: ClassVar[int] = 0
+    tagged: ClassVar[bool] = True
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings

@@ -64,6 +64,7 @@ class SecurityGroupRules(Resource):
 
     name = "security_group_rule"
     collection = "security-group-rules"
+    tagged = False
     attributes: ClassVar[Attributes] = {
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),

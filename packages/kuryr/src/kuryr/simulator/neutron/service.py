@@ -6,18 +6,24 @@ from collections.abc import Callable
 from kuryr.openstack.session import Answer
 from kuryr.simulator.identifiers import Identifiers
 from kuryr.simulator.keystone.tokens import Tokens
+from kuryr.simulator.neutron.agents import answer_agents
 from kuryr.simulator.neutron.allocation import Allocator
 from kuryr.simulator.neutron.binding import Hosts
-from kuryr.simulator.neutron.caller import Caller, not_authorised
+from kuryr.simulator.neutron.caller import Caller
+from kuryr.simulator.neutron.extensions import answer_extensions
 from kuryr.simulator.neutron.networks import Networks
 from kuryr.simulator.neutron.ports import Ports
-from kuryr.simulator.neutron.quotas import Quotas
+from kuryr.simulator.neutron.quotas import Quotas, answer_quotas
 from kuryr.simulator.neutron.resource import Resource, Surroundings
+from kuryr.simulator.neutron.routers import Routers
 from kuryr.simulator.neutron.security_group_rules import SecurityGroupRules
 from kuryr.simulator.neutron.security_groups import SecurityGroups
+from kuryr.simulator.neutron.subnet_pools import SubnetPools
 from kuryr.simulator.neutron.subnets import Subnets
-from kuryr.simulator.neutron.verbs import Verbs, answered, read_body
-from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers, neutron_refused, not_simulated
+from kuryr.simulator.neutron.tags import answer_tags
+from kuryr.simulator.neutron.verbs import Verbs
+from kuryr.simulator.neutron.wire import answered, read_body
+from kuryr.simulator.refusals import Body, Refusal, neutron_refused, not_simulated
 from kuryr.simulator.requests import Request
 
 VERSION = "v2.0"
@@ -61,7 +67,17 @@ class NetworkService:
             group in port["security_groups"] for port in self.ports.objects.values()
         )
         self.networks.ports_on = self.ports.on_network
-        resources: tuple[Resource, ...] = (self.networks, self.subnets, self.ports, self.security_groups, rules)
+        self.subnet_pools = SubnetPools(surroundings, self.subnets)
+        self.routers = Routers(surroundings, self.networks, self.subnets, self.ports)
+        resources: tuple[Resource, ...] = (
+            self.networks,
+            self.subnets,
+            self.subnet_pools,
+            self.routers,
+            self.ports,
+            self.security_groups,
+            rules,
+        )
         self._by_collection = {one.collection: one for one in resources}
         self.quotas = Quotas({one.name: one for one in resources})
         self._verbs = Verbs(self.quotas, url)
@@ -93,69 +109,27 @@ class NetworkService:
         resource = self._by_collection.get(parts[0]) if parts else None
         if resource is not None and len(parts) <= 2:
             return self._verbs.answer(resource, parts[1] if len(parts) == 2 else "", caller, request)
+        if resource is not None and parts[2] == "tags" and len(parts) <= 4 and resource.tagged:
+            return answer_tags(resource, parts[1], parts[3] if len(parts) == 4 else "", caller, request)
+        if resource is self.routers and len(parts) == 3 and request.method == "PUT":
+            return self._interface_answer(parts[1], parts[2], caller, request)
         if parts[0] == "quotas":
-            return self._quotas_answer(parts[1:], caller, request)
-        if parts[0] == "agents" and request.method == "GET":
-            return self._agents_answer(parts[1:], caller, request)
+            return answer_quotas(self.quotas, parts[1:], caller, request)
+        if parts[0] == "agents":
+            return answer_agents(self.hosts, parts[1:], caller, request)
+        if parts[0] == "extensions":
+            return answer_extensions(parts[1:], request)
         if parts[0] in _KNOWN_TO_NEUTRON:
             raise not_simulated(parts[0])
         raise _NOT_FOUND
 
-    def _quotas_answer(self, parts: tuple[str, ...], caller: Caller, request: Request) -> Answer:
-        if not parts:
-            if not caller.admin:
-                raise not_authorised("get_quota")
-            own = [{"project_id": project, **self.quotas.limits(project)} for project in self.quotas.own]
-            return answered(200, {"quotas": own}, request)
-        project, rest = parts[0], parts[1:]
-        if project in ("project", "tenant") and request.method == "GET":
-            return answered(200, {project: {f"{project}_id": caller.project_id}}, request)
-        if request.method == "GET":
-            if project != caller.project_id and not caller.admin:
-                raise not_authorised("get_quota")
-            shown = {(): self.quotas.limits(project), ("default",): self.quotas.defaults}
-            if rest == ("details",):
-                return answered(200, {"quota": self.quotas.details(project)}, request)
-            if rest in shown:
-                return answered(200, {"quota": shown[rest]}, request)
-        elif request.method == "PUT" and not rest:
-            if not caller.admin:
-                raise not_authorised("update_quota")
-            body = read_body(request).get("quota")
-            if not isinstance(body, dict):
-                raise bad_request("Unable to find 'quota' in request body")
-            self.quotas.change(
-                project, {name: value for name, value in body.items() if name not in ("force", "check_limit")}
-            )
-            return answered(200, {"quota": self.quotas.limits(project)}, request)
-        elif request.method == "DELETE" and not rest:
-            if not caller.admin:
-                raise not_authorised("delete_quota")
-            self.quotas.own.pop(project, None)
-            return Answer(204, b"", neutron_headers(request.request_id))
-        raise _NOT_FOUND
-
-    def _agents_answer(self, parts: tuple[str, ...], caller: Caller, request: Request) -> Answer:
-        """Who is no administrator sees none, which is not refused."""
-        wanted = [value for name, value in request.query if name == "host"]
-        chassis = (
-            [one for one in self.hosts.chassis.values() if not wanted or one.host in wanted] if caller.admin else []
-        )
-        agents = [
-            {
-                "binary": "ovn-controller",
-                "host": one.host,
-                "availability_zone": "",
-                "topic": "n/a",
-                "description": "",
-                "configurations": {"chassis_name": one.name, "bridge-mappings": ""},
-                "agent_type": "OVN Controller agent",
-                "id": one.name,
-                "alive": one.alive,
-                "admin_state_up": True,
-            }
-            for one in chassis
-        ]
-        if parts:
-            raise not_simulated("one agent alone")
-        return answered(200, {"agents": agents}, request)
+    def _interface_answer(self, router_id: str, action: str, caller: Caller, request: Request) -> Answer:
+        known = {
+            "add_router_interface": self.routers.add_interface,
+            "remove_router_interface": self.routers.remove_interface,
+        }
+        if action not in known:
+            raise not_simulated(action)
+        router = self.routers.find(caller, router_id)
+        self.routers.authorise_update(caller, router, {})
+        return answered(200, known[action](caller, router, read_body(request)), request)

@@ -5,9 +5,6 @@ A create of several is whole or nothing: the first refusal takes back those made
 
 import re
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
 
 from kuryr.openstack.session import Answer
 from kuryr.simulator.neutron.attributes import read_changes, read_new
@@ -15,6 +12,7 @@ from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.collection import Listing, page_of, select, with_fields
 from kuryr.simulator.neutron.quotas import Quotas
 from kuryr.simulator.neutron.resource import Resource
+from kuryr.simulator.neutron.wire import answered, read_body
 from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers
 from kuryr.simulator.requests import Request
 
@@ -117,23 +115,6 @@ class Verbs:
         _check_revision(resource, found, request)
         resource.delete(caller, found)
         return Answer(204, b"", neutron_headers(request.request_id))
-
-
-def answered(status: int, body: Any, request: Request) -> Answer:
-    return Answer(status, msgspec.json.encode(body), neutron_headers(request.request_id))
-
-
-def read_body(request: Request) -> Body:
-    """Raises `Refusal` for what is no JSON object."""
-    if not request.body:
-        return {}
-    try:
-        body = request.json()
-    except msgspec.DecodeError:
-        body = None
-    if not isinstance(body, dict):
-        raise bad_request("Body contains invalid data")
-    return body
 
 
 def _only(body: Body, name: str) -> Body:
