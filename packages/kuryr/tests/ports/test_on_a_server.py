@@ -34,7 +34,7 @@ from kuryr.daemon.local_copy import LocalCopy
 from kuryr.daemon.readiness import Readiness
 from kuryr.daemon.receipts import Receipts
 from kuryr.daemon.wiring import Wiring
-from kuryr.model.configuration import Configuration, Pools
+from kuryr.model.configuration import Configuration, Pools, Sweep
 from kuryr.model.ownership import ClusterId
 from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrPort, KuryrPortPool
 from kuryr.openstack.neutron import Network, Neutron, Subnet
@@ -118,7 +118,7 @@ async def report(client: Client, node: str, *, host_id: str) -> None:
 
 @asynccontextmanager
 async def running(
-    plane: ControlPlane, name: str = "", *, security_groups: tuple[str, ...] = ()
+    plane: ControlPlane, name: str = "", *, security_groups: tuple[str, ...] = (), sweep: Sweep | None = None
 ) -> AsyncIterator[Cluster]:
     """A new node that has reported, or one of before. Controllers and agent have the rights of deploy/rbac.yaml."""
     is_new, name = not name, name or f"t-{uuid.uuid4().hex[:8]}"
@@ -136,7 +136,8 @@ async def running(
         claims = daemon.informer(KuryrPort, field_selector=of_node, indexers={"port": ports_of})
         pools = daemon.informer(KuryrPortPool, field_selector=of_node)
         cluster = Cluster(client, daemon.client, claims, pools, name)
-        configuration = Configuration(pools=Pools(cool_down_s=0.1, quarantine_after_s=0.2))
+        pool_options = Pools(cool_down_s=0.1, quarantine_after_s=0.2)
+        configuration = Configuration(pools=pool_options, sweep=sweep or Sweep())
         placement = Placement(
             Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups
         )

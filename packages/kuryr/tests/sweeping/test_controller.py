@@ -236,6 +236,27 @@ async def test_a_new_leader_does_not_tell_again_and_looks_twice() -> None:
         assert len(await after.events("TooMuch")) == 1
 
 
+async def test_what_is_approved_while_nobody_leads_is_done_by_the_next_leader() -> None:
+    cluster, server = SimulatedCluster(), NeutronServer()
+    async with running(cluster, server, max_count=3) as before:
+        before.add_ports(*(port(number, "gone") for number in range(4)))
+        told = await before.cluster(reason_is("TooMuch"))
+    async with running(cluster, server, max_count=3) as after:
+        await after.approve(told.status.sweep.digest)
+        await after.until(lambda: not server.ports)
+
+
+async def test_of_an_approved_plan_what_could_not_be_deleted_goes_later_and_without_another_word() -> None:
+    async with running(max_count=0) as subject:
+        subject.add_ports(*(port(number, "gone") for number in range(4)))
+        told = await subject.cluster(reason_is("TooMuch"))
+        subject.server.refused.add("port-2")
+        await subject.approve(told.status.sweep.digest)
+        await subject.until(lambda: set(subject.server.ports) == {"port-2"})
+        subject.server.refused.clear()
+        await subject.until(lambda: not subject.server.ports)
+
+
 async def test_a_neutron_that_is_away_is_told_and_back_again() -> None:
     async with running() as subject:
         await subject.cluster(reason_is("NothingToSweep"))

@@ -19,6 +19,8 @@ from kubeloop import (
 from kuryr.cli.controller import run_controller
 from kuryr.cli.daemon import run_daemon
 from kuryr.cli.preflight import preflight
+from kuryr.cli.running import Refused
+from kuryr.cli.sweep import sweep
 from kuryr.daemon.cni.server import SocketInUse
 from kuryr.lab.command_line import add_lab_commands
 from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
@@ -34,6 +36,7 @@ _CLEAR = (
     ServingError,
     SocketInUse,
     LeadershipLost,
+    Refused,
 )
 
 
@@ -76,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("preflight", help="check cloud and cluster before pods need them, and say what to do")
     one.add_argument("--config", default="", metavar="FILE", help="the controller's configuration file")
     one.set_defaults(command=preflight)
+    one = commands.add_parser("sweep", help="show what nothing explains, and let the controller delete it")
+    one.add_argument("--config", default="", metavar="FILE", help="configuration file: which API server")
+    what = one.add_mutually_exclusive_group(required=True)
+    what.add_argument("--plan", action="store_true", help="print what would be deleted, and why")
+    what.add_argument(
+        "--apply", nargs="?", const="", metavar="PLAN", help="approve what is printed; or PLAN, if it is still that one"
+    )
+    one.set_defaults(command=sweep)
     one = commands.add_parser("config", help="print the default configuration, explained")
     one.set_defaults(command=lambda _: _print(render_defaults()))
     one = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")

@@ -9,6 +9,10 @@ from kuryr.model.configuration import ConfigurationError
 FIELD_MANAGER = "kuryr"
 
 
+class Refused(Exception):
+    """What a person asks for is not done. The message says why, and what to do."""
+
+
 def user_agent(component: str) -> str:
     """How we are counted at the servers: `kuryr-controller/0.1.0`."""
     return f"kuryr-{component}/{version('kuryr')}"

@@ -74,8 +74,7 @@ class SweepController:
         self._since = time.time()
         self._pools_seen: set[PoolUid] = set()
         self._seen: dict[str, float] = {}  # unexplained things, since when
-        self._shown: tuple[Step, ...] = ()  # what people see: a digest that they approve is of this
-        self._approved: frozenset[str] = frozenset()
+        self._approved: frozenset[str] = frozenset()  # what a person saw and let go
         self._measures = _Measures(metrics)
         self.controller: Controller[ObjectKey] = Controller(
             "sweep", self._reconcile, workers=1, deadline_s=300, metrics=metrics
@@ -88,7 +87,6 @@ class SweepController:
         cluster = self._clusters.store.get(key)
         if cluster is None:
             return await self._make()
-        self._hear(cluster, self._shown)
         try:
             found = await self._inventory.look()
             return await self._sweep(cluster, found)
@@ -104,7 +102,7 @@ class SweepController:
         return DONE  # its event brings the key again
 
     def _hear(self, cluster: KuryrCluster, steps: tuple[Step, ...]) -> None:
-        """A person's word is of what they were shown, and of nothing else."""
+        """A person's word is of the plan with that digest, and of what is left of it, and of nothing else."""
         if steps and cluster.spec.approved_sweep == digest(steps):
             self._approved = frozenset(step.identity for step in steps)
 
@@ -139,8 +137,6 @@ class SweepController:
     ) -> None:
         status = report.swept(cluster.status, self._cluster_id, verdict, left, datetime.datetime.now(datetime.UTC))
         await self._write(cluster, status)
-        if verdict.allowed is not None:
-            self._shown = left
         if report.is_refused_anew(cluster.status, status):
             log.warning("nothing is swept: reason=%s cause=%s", verdict.reason, verdict.message)
             self._recorder.event(cluster, type="Warning", reason=verdict.reason, action="Sweep", note=verdict.message)

@@ -106,9 +106,9 @@ def _shared(signs: tuple[Port, ...]) -> str:
     some = ", ".join(port.id for port in signs[:_NAMED])
     more = f" and {len(signs) - _NAMED} more" if len(signs) > _NAMED else ""
     return (
-        f"{len(signs)} ports have this cluster's mark and are used, but not by it: {some}{more}. If another cluster "
-        "has the same cluster_id, give it one of its own; if none has, delete these ports by hand. Until then nothing "
-        "is swept"
+        f"there are ports with this cluster's mark that are used, but not by it: {some}{more}. If another cluster has "
+        "the same cluster_id, give it one of its own; if none has, delete these ports by hand. Until then nothing is "
+        "swept"
     )
 
 
