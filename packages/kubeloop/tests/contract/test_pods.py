@@ -132,6 +132,13 @@ async def test_pods_are_selected_by_their_node_and_phase(api: Api) -> None:
         assert await api.names(api.path(Pod), fieldSelector=selector) == names, selector
 
 
+async def test_a_pod_that_says_nothing_of_the_hosts_network_is_selected_as_not_on_it(api: Api) -> None:
+    await api.made(pod("a"), Pod)
+    await api.made(pod("b", hostNetwork=True), Pod)
+    for value, names in {"false": ["a"], "true": ["b"], "": []}.items():
+        assert await api.names(api.path(Pod), fieldSelector=f"spec.hostNetwork={value}") == names, value
+
+
 async def test_a_pod_that_goes_at_once_is_told_as_going_first(api: Api) -> None:
     made = await api.made(pod("a"), Pod)
     async with api.watch(api.path(Pod), resourceVersion=made.version) as events:

@@ -154,9 +154,14 @@ def field_predicate(text: str, paths: Mapping[str, tuple[str, ...]], unknown: Ca
     return selected
 
 
+_FALSE_WHERE_ABSENT = frozenset((("spec", "hostNetwork"),))  # the server holds it as a boolean
+
+
 def _text_at(body: Any, path: tuple[str, ...]) -> str:
     for name in path:
         body = body.get(name) if isinstance(body, dict) else None
+    if body is None and path in _FALSE_WHERE_ABSENT:
+        return "false"
     if isinstance(body, bool):
         return "true" if body else "false"
     return "" if body is None else str(body)

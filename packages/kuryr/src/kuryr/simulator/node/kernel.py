@@ -33,9 +33,7 @@ class SimulatedKernel:
         await self._in_turn(lambda: self._delete(host_ifname))
 
     async def configure_host_link(self, ifname: str, addresses: tuple[Address, ...]) -> None:
-        await self._in_turn(
-            lambda: self._pass(f"configure {ifname}", lambda: self._configure_host_link(ifname, addresses))
-        )
+        await self._in_turn(lambda: self._configure_host_link(ifname, addresses))
 
     async def get_owners(self) -> Mapping[str, str]:
         return await self._in_turn(lambda: self._look("list links", self._owners))
@@ -130,19 +128,24 @@ class SimulatedKernel:
         for route in request.routes:
             self._namespaces.add_route(request.netns, request.ifname, route)
 
-    def _configure_host_link(self, ifname: str, wanted: tuple[Address, ...]) -> None:
+    async def _configure_host_link(self, ifname: str, wanted: tuple[Address, ...]) -> None:
+        """What is right already is only looked at."""
+        bare = {Address(one.ip, one.prefix_length) for one in wanted}
+        device = self._namespaces.host.devices.get(ifname)
+        there = {address for name, address in self._namespaces.host.addresses if name == ifname}
+        changes = device is not None and (not device.up or there != bare)
+        await self._pass(f"configure {ifname}", lambda: self._set_host_link(ifname, bare), changes=changes)
+
+    def _set_host_link(self, ifname: str, wanted: set[Address]) -> None:
         host = self._namespaces.host
         if ifname not in host.devices:
             raise KernelError(f"could not look at the link {ifname}: No such device")
         host.devices[ifname].up = True
-        there = [address for name, address in host.addresses if name == ifname]
-        bare = [Address(one.ip, one.prefix_length) for one in wanted]
-        for one in there:
-            if one not in bare:
-                self._namespaces.delete_address(HOST, ifname, one)
-        for one in bare:
-            if one not in there:
-                self._namespaces.add_address(HOST, ifname, one)
+        there = {address for name, address in host.addresses if name == ifname}
+        for one in sorted(there - wanted, key=str):
+            self._namespaces.delete_address(HOST, ifname, one)
+        for one in sorted(wanted - there, key=str):
+            self._namespaces.add_address(HOST, ifname, one)
 
     def _owners(self) -> dict[str, str]:
         devices = self._namespaces.host.devices.values()
