@@ -230,7 +230,7 @@ class FakeVswitch:
         return dict(self._rows)
 
     def finished(self) -> Collection[str]:
-        return set(self._finished)
+        return self._finished & self.bound.keys()
 
     def port(self, bridge: str, name: str) -> PortState | None:
         if name not in self._rows:

@@ -5,6 +5,7 @@
 import asyncio
 import json
 import os
+import random
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ class Handler:
     """Remembers what it was asked; ADD goes on while `hold` is set."""
 
     requests: list[CniRequest] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
     fails: Exception | None = None
     hold: asyncio.Event | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -48,11 +50,22 @@ class Handler:
         return Result(interfaces=(ResultInterface(name=request.ifname, sandbox=request.netns),))
 
     async def delete(self, request: CniRequest) -> None:
+        self._done("delete", request)
+
+    async def check(self, request: CniRequest) -> None:
+        self._done("check", request)
+
+    async def collect(self, request: CniRequest) -> None:
+        self._done("collect", request)
+
+    async def status(self, request: CniRequest) -> None:
+        self._done("status", request)
+
+    def _done(self, called: str, request: CniRequest) -> None:
+        self.called.append(called)
         self.requests.append(request)
         if self.fails:
             raise self.fails
-
-    check = collect = status = delete
 
 
 @asynccontextmanager
@@ -130,6 +143,55 @@ class TestServer:
     ) -> None:
         assert (await ask(socket, data))["code"] == code
         assert "code" not in await ask(socket, wire() + b"\n")
+
+    async def test_half_a_request_is_answered_when_no_more_comes(self, server: CniServer, socket: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        writer.write(wire()[:40])
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            assert json.loads(await reader.readline())["code"] == CniCode.IO_FAILURE
+        writer.close()
+        assert "code" not in await ask(socket, wire() + b"\n")
+
+    async def test_a_request_in_small_pieces_is_understood(self, server: CniServer, socket: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        for byte in wire() + b"\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+        async with asyncio.timeout(5):
+            assert "code" not in json.loads(await reader.readline())
+        writer.close()
+
+    async def test_a_thousand_bad_requests_at_once_leave_it_answering(self, server: CniServer, socket: Path) -> None:
+        chance = random.Random(7)
+        bad = [chance.randbytes(chance.randrange(200)).replace(b"\n", b"") + b"\n" for _ in range(1000)]
+        for some in (bad[first : first + 100] for first in range(0, 1000, 100)):
+            answers = await asyncio.gather(*(ask(socket, one) for one in some))
+            assert {answer["code"] for answer in answers} == {CniCode.DECODE_FAILURE}
+        assert "code" not in await ask(socket, wire() + b"\n")
+
+    @pytest.mark.parametrize(
+        ("command", "config", "expected"),
+        [
+            ("CHECK", {"cniVersion": "1.1.0", "prevResult": {}}, "check"),
+            ("GC", {"cniVersion": "1.1.0", "cni.dev/valid-attachments": []}, "collect"),
+            ("STATUS", {"cniVersion": "1.1.0"}, "status"),
+        ],
+    )
+    async def test_each_command_reaches_its_own_method_and_has_no_result(
+        self, server: CniServer, socket: Path, handler: Handler, command: str, config: dict[str, Any], expected: str
+    ) -> None:
+        assert await ask(socket, wire(command=command, config=config) + b"\n") == {}
+        assert handler.called == [expected]
+
+    async def test_a_previous_result_is_passed_on(self, server: CniServer, socket: Path) -> None:
+        previous = {"cniVersion": "1.1.0", "interfaces": [{"name": "before0"}]}
+        answer = await ask(socket, wire(config={"cniVersion": "1.1.0", "prevResult": previous}) + b"\n")
+        assert [one["name"] for one in answer["interfaces"]] == ["before0", "eth0"]
+
+    async def test_a_previous_result_that_is_none_is_a_cni_error(self, server: CniServer, socket: Path) -> None:
+        config = {"cniVersion": "1.1.0", "prevResult": {"interfaces": 3}}
+        assert (await ask(socket, wire(config=config) + b"\n"))["code"] == CniCode.DECODE_FAILURE
 
     async def test_a_peer_that_says_nothing_and_goes_is_no_trouble(self, server: CniServer, socket: Path) -> None:
         _reader, writer = await asyncio.open_unix_connection(str(socket))
@@ -298,6 +360,19 @@ class TestPlugin:
     async def test_a_wrong_configuration_is_refused(self, call: Call, text: str, code: int) -> None:
         called = await outcome(call("ADD", text))
         assert (called.exit_code, called.answer["code"]) == (1, code)
+
+    async def test_standard_input_without_an_end_of_nesting_or_of_bytes_is_refused(
+        self, server: CniServer, call: Call, socket: Path
+    ) -> None:
+        called = await outcome(call("ADD", "[" * 200_000))
+        assert (called.exit_code, called.answer["code"]) == (1, 6)
+        called = await outcome(call("ADD", json.dumps({"socket": str(socket), "x": "y" * (1 << 20)})))
+        assert (called.exit_code, called.answer["code"]) == (1, 5)
+        assert "longer than" in called.answer["msg"]
+
+    async def test_an_environment_that_is_no_text_is_refused(self, server: CniServer, call: Call) -> None:
+        called = await outcome(call("ADD", CNI_ARGS=os.fsdecode(b"K8S_POD_UID=\xff")))
+        assert (called.exit_code, called.answer["code"]) == (1, 6)
 
     async def test_called_by_hand_it_says_who_calls_it(self, call: Call) -> None:
         called = await outcome(call(""))

@@ -15,6 +15,7 @@ from kuryr.daemon.vswitch import (
     NameTaken,
     NotInstalled,
     PortInUse,
+    PortState,
     Vswitch,
     VswitchUnavailable,
 )
@@ -36,6 +37,7 @@ class Subject:
     install: Callable[[str], Awaitable[object]]
     add_foreign: Callable[[str, str], Awaitable[object]]
     bound_to: Callable[[str], Awaitable[list[str]]]
+    misbind: Callable[[str, str], Awaitable[object]]
 
 
 def fake_subject() -> Subject:
@@ -47,7 +49,10 @@ def fake_subject() -> Subject:
     async def bound_to(port_id: str) -> list[str]:
         return [name for name, bound in fake.bound.items() if bound == port_id]
 
-    return Subject(fake, fake.install, add_foreign, bound_to)
+    async def misbind(name: str, port_id: str) -> None:
+        fake.bound[name] = port_id
+
+    return Subject(fake, fake.install, add_foreign, bound_to, misbind)
 
 
 def real_subject(server: OvsdbServer, vswitch: OvsdbVswitch) -> Subject:
@@ -63,7 +68,10 @@ def real_subject(server: OvsdbServer, vswitch: OvsdbVswitch) -> Subject:
         found = await server.vsctl("--bare", "--columns=name", "find", "Interface", f"external_ids:iface-id={port_id}")
         return found.split()
 
-    return Subject(vswitch, install, add_foreign, bound_to)
+    async def misbind(name: str, port_id: str) -> None:
+        await server.vsctl("set", "Interface", name, f"external_ids:iface-id={port_id}")
+
+    return Subject(vswitch, install, add_foreign, bound_to, misbind)
 
 
 def simulated_subject(server: SimulatedServer, vswitch: OvsdbVswitch) -> Subject:
@@ -79,7 +87,15 @@ def simulated_subject(server: SimulatedServer, vswitch: OvsdbVswitch) -> Subject
         rows = server.rows("Interface").values()
         return [row["name"] for row in rows if row["external_ids"].get("iface-id") == port_id]
 
-    return Subject(vswitch, install, add_foreign, bound_to)
+    async def misbind(name: str, port_id: str) -> None:
+        mutations = [
+            ["external_ids", "delete", ["set", ["iface-id"]]],
+            ["external_ids", "insert", ["map", [["iface-id", port_id]]]],
+        ]
+        where = [["name", "==", name]]
+        server.transact({"op": "mutate", "table": "Interface", "where": where, "mutations": mutations})
+
+    return Subject(vswitch, install, add_foreign, bound_to, misbind)
 
 
 @pytest.fixture(params=["fake", "simulated", "real"])
@@ -200,6 +216,54 @@ class TestContract:
         with pytest.raises(NameTaken):
             await subject.vswitch.add_port("br-int", "tap0", record())
         assert subject.vswitch.ports() == {}
+
+    async def test_an_addition_is_finished_when_it_was_marked_and_until_it_is_another(self, subject: Subject) -> None:
+        await subject.vswitch.add_port("br-int", "tap0", record())
+        assert not subject.vswitch.finished()
+        await subject.vswitch.mark_finished("tap0")
+        assert set(subject.vswitch.finished()) == {"tap0"}
+        assert subject.vswitch.ports() == {"tap0": record()}
+        await subject.vswitch.add_port("br-int", "tap0", record(port_id="port-2"))
+        assert not subject.vswitch.finished()
+
+    async def test_what_a_newer_sandbox_replaced_is_not_finished_any_more(self, subject: Subject) -> None:
+        await subject.vswitch.add_port("br-int", "tap0", record("c0"))
+        await subject.vswitch.mark_finished("tap0")
+        await subject.vswitch.add_port("br-int", "tap1", record("c1"))
+        assert not subject.vswitch.finished()
+
+    async def test_what_was_removed_meanwhile_cannot_be_marked(self, subject: Subject) -> None:
+        with pytest.raises(InterfaceFailed):
+            await subject.vswitch.mark_finished("tap0")
+
+    async def test_a_port_is_seen_as_it_is(self, subject: Subject) -> None:
+        assert subject.vswitch.port("br-int", "tap0") is None
+        await subject.vswitch.add_port("br-int", "tap0", record())
+        state = subject.vswitch.port("br-int", "tap0")
+        assert state == PortState(record=record(), bound_to="port-1", installed=False, on_bridge=True, error="")
+        await subject.install("tap0")
+        await subject.vswitch.wait_installed("tap0", timeout_s=5)
+        state = subject.vswitch.port("br-int", "tap0")
+        assert state is not None
+        assert state.installed
+
+    async def test_a_port_is_bound_again_and_what_it_was_bound_to_let_go(self, subject: Subject) -> None:
+        await subject.vswitch.add_port("br-int", "tap0", record())
+        await subject.misbind("tap0", "port-9")
+        async with asyncio.timeout(5):
+            while (state := subject.vswitch.port("br-int", "tap0")) is None or state.bound_to != "port-9":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        for _time in range(2):
+            await subject.vswitch.bind_again("tap0")
+            assert await subject.bound_to("port-1") == ["tap0"]
+            assert await subject.bound_to("port-9") == []
+
+    async def test_a_neutron_port_is_not_taken_back_from_who_has_it(self, subject: Subject) -> None:
+        await subject.vswitch.add_port("br-int", "tap0", record("c0"))
+        await subject.vswitch.add_port("br-int", "tap1", record("c1"))
+        with pytest.raises(PortInUse):
+            await subject.vswitch.bind_again("tap0")
+        assert await subject.bound_to("port-1") == ["tap1"]
 
     async def test_a_missing_bridge_is_named(self, subject: Subject) -> None:
         with pytest.raises(BridgeMissing, match="br-none"):

@@ -28,6 +28,7 @@ from kubeloop import (
     Metrics,
     ObjectKey,
     Result,
+    Retry,
     condition,
     remove_finalizer,
     set_condition,
@@ -143,7 +144,7 @@ class Receipts:
         return DONE
 
     async def _release(self, claim: KuryrPort) -> Result:
-        await self._copy.forget(claim.metadata.uid)
+        await self._forget(claim.metadata.uid)
         if claim.metadata.uid in self._adding or self._sandboxes(claim, self._wiring.records()):
             return DONE
         if not self._wiring.connected:
@@ -151,12 +152,18 @@ class Receipts:
         await remove_finalizer(self._client, claim, SANDBOX_FINALIZER)
         return DONE
 
+    async def _forget(self, uid: str) -> None:
+        try:
+            await self._copy.forget(uid)
+        except OSError as error:
+            raise Retry(f"no receipt while the local copy cannot be written: {error}") from error
+
     async def _reconcile_pool(self, key: ObjectKey) -> Result:
         pool = self._pools.store.get(key)
         if pool is None or not pool.status.quarantine:
             return DONE
         for entry in pool.status.quarantine:
-            await self._copy.forget(entry.claim_uid)
+            await self._forget(entry.claim_uid)
         if not self._wiring.connected:
             return _LOOK_AGAIN
         free = [index for index, entry in enumerate(pool.status.quarantine) if not self._is_used(entry)]

@@ -121,7 +121,7 @@ class Vswitch(Protocol):
         ...
 
     def finished(self) -> Collection[str]:
-        """Names of our ports that `mark_finished` was called for since they were added."""
+        """Names of our ports that are bound and for which `mark_finished` was called since they were added."""
         ...
 
     def port(self, bridge: str, name: str) -> PortState | None:

@@ -154,7 +154,9 @@ class Wiring:
         return tuple(self._vswitch.ports().values())
 
     def finished(self) -> tuple[SandboxRecord, ...]:
-        """Of those, whose ADD came to its end: not what a daemon that was killed meanwhile has left."""
+        """Those whose ADD came to its end, not what a daemon that was killed meanwhile has left; and which no newer
+        sandbox of the pod has replaced.
+        """
         names = self._vswitch.finished()
         return tuple(record for name, record in self._vswitch.ports().items() if name in names)
 

@@ -51,8 +51,14 @@ class Result(_Wire, frozen=True, kw_only=True):
 def parse_result(previous: Mapping[str, Any]) -> Result:
     """A prevResult: what we understand of it. Raises CniError."""
     try:
-        return msgspec.convert(dict(previous), Result)
-    except msgspec.ValidationError as error:
+        result = msgspec.convert(dict(previous), Result)
+        for ip in result.ips:
+            ipaddress.ip_interface(ip.address)
+        for route in result.routes:
+            ipaddress.ip_network(route.dst, strict=False)
+            ipaddress.ip_address(route.gw or "::")
+        return result
+    except ValueError as error:  # msgspec.ValidationError is one
         raise CniError(CniCode.DECODE_FAILURE, f"prevResult is not a result of ADD: {error}") from error
 
 

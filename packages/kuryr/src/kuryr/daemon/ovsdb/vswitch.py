@@ -134,7 +134,8 @@ class OvsdbVswitch:
     def finished(self) -> Collection[str]:
         self._require_copy()
         rows = self._replica.rows("Interface").values()
-        return {row["name"] for row in rows if row["external_ids"].get(FINISHED) == "true"}
+        ids = {row["name"]: row["external_ids"] for row in rows}
+        return {name for name, one in ids.items() if one.get(FINISHED) == "true" and IFACE_ID in one}
 
     def port(self, bridge: str, name: str) -> PortState | None:
         self._require_copy()
