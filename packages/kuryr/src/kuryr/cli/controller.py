@@ -70,7 +70,7 @@ async def run_controller(configuration: Configuration) -> None:
     require(configuration.neutron.network, "neutron.network")
     cloud = load_cloud(configuration.openstack.cloud, configuration.openstack.clouds_file)
     cluster = load_config(configuration.kubernetes.kubeconfig, configuration.kubernetes.context)
-    await control(configuration, cluster, lambda fence: _open_cloud(cloud, fence))
+    await control(configuration, cluster, lambda fence: open_cloud(cloud, fence, "controller"))
 
 
 async def control(configuration: Configuration, cluster: ClusterConfig | Cluster, open_cloud: OpenCloud) -> None:
@@ -87,17 +87,22 @@ async def control(configuration: Configuration, cluster: ClusterConfig | Cluster
 
 
 @asynccontextmanager
-async def _open_cloud(cloud: Cloud, fence: Fence) -> AsyncIterator[Session]:
+async def open_cloud(cloud: Cloud, fence: Fence, component: str) -> AsyncIterator[Session]:
+    """The real one's network service, for a command of ours."""
     exchange = HttpExchange(cloud, fence=fence)
     try:
-        yield Session(KeystoneToken(cloud), exchange, "network", user_agent=user_agent("controller"))
+        yield Session(KeystoneToken(cloud), exchange, "network", user_agent=user_agent(component))
     finally:
         await exchange.close()
 
 
 async def _fetch_facts(configuration: Configuration, client: Client, neutron: Neutron) -> Facts:
-    cluster = configuration.cluster_id or (await client.get(Namespace, "kube-system")).metadata.uid
-    return ClusterId(cluster), await fetch_placement(neutron, configuration.neutron)
+    return await fetch_cluster_id(configuration, client), await fetch_placement(neutron, configuration.neutron)
+
+
+async def fetch_cluster_id(configuration: Configuration, client: Client) -> ClusterId:
+    """What marks this cluster's ports in Neutron."""
+    return ClusterId(configuration.cluster_id or (await client.get(Namespace, "kube-system")).metadata.uid)
 
 
 class _Servers:

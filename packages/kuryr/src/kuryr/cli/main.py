@@ -21,6 +21,7 @@ from kuryr.cli.daemon import run_daemon
 from kuryr.cli.preflight import preflight
 from kuryr.cli.running import Refused
 from kuryr.cli.sweep import sweep
+from kuryr.cli.uninstall import uninstall
 from kuryr.daemon.cni.server import SocketInUse
 from kuryr.lab.command_line import add_lab_commands
 from kuryr.model.configuration import Configuration, ConfigurationError, load_configuration, render_defaults
@@ -87,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
         "--apply", nargs="?", const="", metavar="PLAN", help="approve what is printed; or PLAN, if it is still that one"
     )
     one.set_defaults(command=sweep)
+    one = commands.add_parser("uninstall", help="take out of cluster and cloud what kuryr made")
+    one.add_argument("--config", default="", metavar="FILE", help="the controller's configuration file")
+    one.add_argument("--plan", action="store_true", help="only print what would be done, and what stays")
+    one.add_argument(
+        "--force",
+        action="store_true",
+        help="take the network away from pods that run, and go on without receipts of nodes that are silent",
+    )
+    one.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="how long nodes may take (60)")
+    one.set_defaults(command=uninstall)
     one = commands.add_parser("config", help="print the default configuration, explained")
     one.set_defaults(command=lambda _: _print(render_defaults()))
     one = commands.add_parser("crds", help="print the custom resource definitions, for kubectl apply -f -")
