@@ -58,6 +58,16 @@ class Claims:
         return KuryrPort(metadata=metadata, spec=spec)
 
 
+def main_of_daemon(machine: SimulatedMachine) -> Callable[[Process], Coroutine[Any, Any, None]]:
+    configuration = Configuration(daemon=Daemon(node="node1", http=""))
+
+    async def daemon(process: Process) -> None:
+        async with machine.host(local_gate(process), over=process.over) as host:
+            await run_node(configuration, process, host)
+
+    return daemon
+
+
 Scene = Callable[[World, SimulatedMachine], Coroutine[Any, Any, None]]
 
 
@@ -65,15 +75,9 @@ def play(scene: Scene) -> None:
     async def scenario(world: World) -> None:
         cloud = Ports()
         machine = SimulatedMachine("node1", fabric=cloud, random=Random(world.seed), changed=world.changed)
-        configuration = Configuration(daemon=Daemon(node="node1", http=""))
-
-        async def daemon(process: Process) -> None:
-            async with machine.host(local_gate(process), over=process.over) as host:
-                await run_node(configuration, process, host)
-
         await k.ensure_definitions(world.client, KINDS)
         world.start("claims", Claims(cloud).run, reliable=True)
-        world.start("daemon", daemon)
+        world.start("daemon", main_of_daemon(machine))
         world.start("kubelet", machine.kubelet.run, reliable=True)
         await scene(world, machine)
         await world.quiet()
@@ -224,8 +228,11 @@ def test_after_a_restart_of_the_machine_its_pods_are_wired_anew() -> None:
         await make_pod(world)
         await running(world)
         await world.stop("kubelet")
-        world.processes["daemon"].kill(restart_s=5)
-        machine.reboot()
+        await world.stop("daemon")
+        machine.power_off()
+        await asyncio.sleep(20)
+        machine.power_on()
+        world.start("daemon", main_of_daemon(machine))
         world.start("kubelet", machine.kubelet.run, reliable=True)
         await world.quiet()
         (sandbox,) = machine.runtime.sandboxes.values()

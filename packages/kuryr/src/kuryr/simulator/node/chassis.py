@@ -23,6 +23,7 @@ class Chassis:
         self._running = True
         self._connected = True
         self.flows: dict[str, str] = {}  # port id -> interface's name
+        self._claimed: set[str] = set()  # port ids, as the southbound database has them: bound by this chassis
         self._reaction = Reaction(self._act, delay_s)
         ovsdb.subscribe(lambda _: self._reaction.ask())
         fabric.subscribe(lambda _: self._reaction.ask())
@@ -56,8 +57,9 @@ class Chassis:
         row = next(iter(self._ovsdb.rows("Open_vSwitch").values()), None)
         return str(row["external_ids"].get("hostname", "")) if row is not None else ""
 
-    def forget(self) -> None:
-        """Flows go with the machine."""
+    def power_off(self) -> None:
+        """Flows go with the machine; in the southbound database its ports stay bound."""
+        self._running = False
         self.flows.clear()
 
     def _act(self) -> None:
@@ -70,8 +72,9 @@ class Chassis:
             port_id = row["external_ids"].get(IFACE_ID)
             if port_id and row["ofport"] not in ((), (-1,)) and self._fabric.port_bound(port_id, host) is not None:
                 claimed.setdefault(port_id, (uuid, row))
-        gone = [port_id for port_id in self.flows if port_id not in claimed]
+        gone = sorted(self._claimed - claimed.keys())
         new = [port_id for port_id, (_, row) in claimed.items() if self.flows.get(port_id) != row["name"]]
+        self._claimed = set(claimed)
         self.flows = {port_id: row["name"] for port_id, (_, row) in claimed.items()}
         installed = {uuid for uuid, _ in claimed.values()}
         operations = [change for uuid, row in rows if (change := _mark(uuid, row, uuid in installed)) is not None]

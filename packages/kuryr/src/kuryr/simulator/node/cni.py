@@ -47,14 +47,21 @@ class CniSocket:
     async def call(self, command: str, config: dict[str, Any], **parameters: str) -> dict[str, Any]:
         """One call of the plug-in. Raises CniFailed. Who gives it up cancels it, and the daemon sees that."""
         line = json.dumps({"command": command, "config": config, **parameters}).encode() + b"\n"
+        answered = json.loads(await self.ask(line, timeout_s=ANSWER_TIMEOUT_S.get(command, OTHER_TIMEOUT_S)))
+        if "code" in answered:
+            raise CniFailed(answered["code"], answered["msg"])
+        assert isinstance(answered, dict)
+        return answered
+
+    async def ask(self, line: bytes, *, timeout_s: float) -> bytes:
+        """One connection: a line, which may be anything, and its answer. Raises CniFailed where there is none."""
         if self._service is None:
             raise CniFailed(CniCode.TRY_AGAIN_LATER, "the kuryr daemon of this node is not reachable")
         asked = _Command(line)
         self._service.accept(asked)
-        timeout_s = ANSWER_TIMEOUT_S.get(command, OTHER_TIMEOUT_S)
         try:
             async with asyncio.timeout(timeout_s):
-                answered = json.loads(await asked.answer)
+                return await asked.answer
         except TimeoutError as error:
             message = f"the kuryr daemon gave no answer within {timeout_s:g} s"
             raise CniFailed(CniCode.TRY_AGAIN_LATER, message) from error
@@ -62,10 +69,6 @@ class CniSocket:
             raise CniFailed(CniCode.TRY_AGAIN_LATER, "the kuryr daemon stopped before it answered") from error
         finally:
             asked.closed.set()
-        if "code" in answered:
-            raise CniFailed(answered["code"], answered["msg"])
-        assert isinstance(answered, dict)
-        return answered
 
 
 class SimulatedCni(CniServer):

@@ -83,15 +83,22 @@ class SimulatedMachine:
             over=over,
         )
 
-    def reboot(self) -> None:
-        """The kernel's state is gone, what is on disk stays: OVSDB and the daemon's file. Its processes must have been
-        ended before.
+    def power_off(self) -> None:
+        """The kernel's state is gone; what is on disk stays: OVSDB, the daemon's file, what the runtime knows. The
+        machine's daemon and kubelet are processes of their own: end them before.
         """
+        self.ovsdb.stop()
+        self.switch.stop()
+        self.chassis.power_off()
         self.namespaces.clear()
-        self.chassis.forget()
         self.runtime.lose_all()
+
+    def power_on(self) -> None:
+        """With another boot id. Start its daemon and kubelet then."""
         self._boot()
+        self.ovsdb.start()
         self.switch.start()
+        self.chassis.start()
 
     def _boot(self) -> None:
         self.boot_id = str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -10,6 +10,8 @@ from kuryr.simulator.node.ovsdb.server import OvsdbServer
 from kuryr.simulator.node.ovsdb.tables import Row
 from kuryr.simulator.node.reaction import Reaction
 
+INTERNAL = "openvswitch"
+
 
 class Switch:
     """`running` may be set; a switch that does not run forwards nothing new and answers nothing."""
@@ -25,8 +27,12 @@ class Switch:
         namespaces.subscribe(self._reaction.ask)
 
     def stop(self) -> None:
-        """As after SIGKILL: what it has not done stays undone."""
+        """As after SIGKILL: what it has not done stays undone. Internal devices are its own (the datapath is in
+        userspace), and go with it.
+        """
         self._running = False
+        for name in [one.name for one in self._namespaces.host.devices.values() if one.kind == INTERNAL]:
+            self._namespaces.delete(HOST, name)
 
     def start(self) -> None:
         """It opens all devices anew."""
@@ -64,7 +70,7 @@ class Switch:
     def _close(self, name: str) -> None:
         del self._opened[name]
         device = self._namespaces.host.devices.get(name)
-        if device is not None and device.kind == "openvswitch":
+        if device is not None and device.kind == INTERNAL:
             self._namespaces.delete(HOST, name)
 
     def _open(self, uuid: str, row: Row) -> Iterator[Operation]:
@@ -91,12 +97,12 @@ class Switch:
             device = Device(
                 index=index,
                 name=row["name"],
-                kind="openvswitch",
+                kind=INTERNAL,
                 mac_address=f"0a:01:00:00:{index >> 8 & 255:02x}:{index & 255:02x}",
                 mtu=1500,
             )
             self._namespaces.add(HOST, device)
-        if device.kind == "openvswitch":
+        if device.kind == INTERNAL:
             device.mac_address = next(iter(row["mac"]), device.mac_address)
             device.mtu = next(iter(row["mtu_request"]), device.mtu)
 
