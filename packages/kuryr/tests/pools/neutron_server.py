@@ -24,6 +24,7 @@ class NeutronServer:
         self.away = False
         self.lists = 0
         self.refused: set[str] = set()
+        self.invisible: set[str] = set()
         self.creates_go_on = asyncio.Event()
         self.creates_go_on.set()
         self.creating = asyncio.Event()
@@ -51,7 +52,8 @@ class NeutronServer:
         return Answer(200, msgspec.json.encode({"ports": found}))
 
     def _create(self, wanted: dict[str, Any]) -> Answer:
-        if any(port["mac_address"] == wanted["mac_address"] for port in self.ports.values()):
+        taken = self.invisible | {port["mac_address"] for port in self.ports.values()}
+        if wanted["mac_address"] in taken:
             raise errors.Conflict("the MAC is taken", status=409, reason="MacAddressInUse")
         number = next(self._numbers)
         ips = [{"subnet_id": one["subnet_id"], "ip_address": f"10.0.0.{number + 1}"} for one in wanted["fixed_ips"]]

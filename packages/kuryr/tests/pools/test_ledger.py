@@ -1,3 +1,4 @@
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,7 +101,7 @@ def test_a_port_being_deleted_goes_to_nobody_and_is_asked_for_again() -> None:
 
 def test_a_list_does_not_drop_a_port_made_while_it_was_read() -> None:
     case = Case()
-    known = set(case.ledger.slots())
+    known = set(case.ledger.port_ids())
     case.give("a")
     case.ledger.replace([], unchanged_since=known)
     assert case.ledger.port(Slot(POOL, 0)) is not None
@@ -109,17 +110,58 @@ def test_a_list_does_not_drop_a_port_made_while_it_was_read() -> None:
 def test_a_list_does_not_bring_back_a_port_deleted_while_it_was_read() -> None:
     case = Case()
     case.ledger.replace([_port(0)], unchanged_since=())
-    known = set(case.ledger.slots())
+    known = set(case.ledger.port_ids())
     case.ledger.mark_deleting(Slot(POOL, 0))
     case.ledger.removed(Slot(POOL, 0))
     case.ledger.replace([_port(0)], unchanged_since=known)
     assert case.ledger.port(Slot(POOL, 0)) is None
 
 
+def test_a_list_takes_away_no_port_that_was_made_anew_while_it_was_read() -> None:
+    case = Case()
+    case.ledger.replace([_port(0)], unchanged_since=())
+    known = set(case.ledger.port_ids())
+    case.ledger.forget(PortId("port-0"))
+    case.ledger.add(_port(0, "another"))
+    for listed in ([], [_port(0)]):
+        case.ledger.replace(listed, unchanged_since=known)
+        assert [port.id for port in case.ledger.ports(POOL)] == ["another"]
+
+
+def test_a_list_tells_which_ports_are_gone_or_bound_elsewhere() -> None:
+    case = Case()
+    case.ledger.replace([_port(0), _port(1), _port(2), _port(3)], unchanged_since=())
+    moved = msgspec.structs.replace(_port(1), host_id="elsewhere")
+    active = msgspec.structs.replace(_port(2), status="ACTIVE")
+    changed = case.ledger.replace([moved, active, _port(3, "another")], unchanged_since=set(case.ledger.port_ids()))
+    assert changed == {"port-0", "port-1", "port-3"}
+    assert case.ledger.ports(POOL) == [moved, active, _port(3, "another")]
+
+
+def test_a_retired_pool_is_empty_when_it_has_no_port_and_nobody_waits_for_one() -> None:
+    case = Case()
+    assert case.ledger.is_empty(POOL)
+    case.reserve("a")
+    assert not case.ledger.is_empty(POOL)
+    case.ledger.add(_port(0))
+    case.ledger.release(PodUid("a"))
+    assert not case.ledger.is_empty(POOL)
+    case.ledger.forget(PortId("port-0"))
+    assert case.ledger.is_empty(POOL)
+
+
+def test_a_port_that_something_claims_is_given_to_nobody_although_it_is_reserved() -> None:
+    case = Case()
+    case.reserve("a")
+    case.ledger.add(_port(0))
+    case.claimed.add("port-0")  # by an earlier leader's claim that was not seen before
+    assert case.reserve("a") == 1
+
+
 def test_a_port_that_vanished_from_neutron_vanishes_here() -> None:
     case = Case()
     case.ledger.replace([_port(0)], unchanged_since=())
-    case.ledger.replace([], unchanged_since=set(case.ledger.slots()))
+    case.ledger.replace([], unchanged_since=set(case.ledger.port_ids()))
     assert case.ledger.port(Slot(POOL, 0)) is None
 
 
@@ -165,7 +207,7 @@ def test_whatever_happens_every_port_is_counted_once_and_no_two_pods_share_one(s
         elif step == "list":
             there.pop(number, None)
             case.claimed.discard(port)
-            case.ledger.replace(there.values(), unchanged_since=set(case.ledger.slots()))
+            case.ledger.replace(there.values(), unchanged_since=set(case.ledger.port_ids()))
         assert case.ledger.ports(POOL) == [there[index] for index in sorted(there)]
         counts = case.ledger.counts(POOL, float(now))
         reserved_and_there = len(there) - counts.ready - counts.in_use - counts.cooling

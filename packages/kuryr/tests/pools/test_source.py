@@ -9,7 +9,7 @@ from kuryr.openstack import errors
 from kuryr.openstack.neutron import Network, Neutron, Subnet
 from kuryr.openstack.placement import Placement
 from kuryr.pools.ledger import PortLedger
-from kuryr.pools.source import PoolSource
+from kuryr.pools.source import DELETED, MOVED, PoolSource
 
 from .neutron_server import NeutronServer
 
@@ -86,6 +86,68 @@ async def test_a_port_of_somebody_else_with_our_mac_is_left_alone_and_another_sl
     port = case.server.ports[await case.acquire("a")]
     assert port["device_id"] == device_id(Slot(POOL_UID, 1))
     assert case.server.ports["theirs"] is theirs
+
+
+async def test_a_mac_that_nobody_is_seen_to_have_costs_one_slot_and_no_more() -> None:
+    case = Case()
+    case.server.invisible.add(mac_address(CLUSTER, Slot(POOL_UID, 0)))  # a port of another project
+    with pytest.raises(Retry):
+        await case.acquire("a")
+    assert case.server.ports[await case.acquire("a")]["device_id"] == device_id(Slot(POOL_UID, 1))
+
+
+async def test_a_port_that_turns_up_with_the_mac_and_is_claimed_is_not_given_again() -> None:
+    case = Case()
+    await case.acquire("a")
+    case.claimed.add(PortId("port-1"))
+    case.source.release(PodUid("a"))
+    case.ledger.forget(PortId("port-1"))  # as if the ledger had missed it
+    with pytest.raises(Retry, match="in use"):
+        await case.acquire("b")
+    assert await case.acquire("b") == "port-2"
+
+
+async def test_a_free_port_that_was_moved_to_another_host_is_made_anew() -> None:
+    case = Case()
+    await case.leave_free("a")
+    case.server.ports["port-1"]["binding:host_id"] = "elsewhere"
+    await case.source.resync()
+    assert await case.acquire("b") == "port-2"
+    assert list(case.server.ports) == ["port-2"]
+
+
+async def test_neutron_is_asked_what_became_of_a_port_and_only_of_one_that_seems_gone_or_moved() -> None:
+    case = Case()
+    port = PortId(await case.acquire("a"))
+    case.server.ports[port]["binding:host_id"] = "elsewhere"
+    assert await case.source.fetch_trouble(port, "node1") == "", "nothing seemed wrong"
+    assert await case.source.resync() == {port}
+    assert await case.source.fetch_trouble(port, "node1") == MOVED
+    case.server.ports[port]["binding:host_id"] = "node1.example"
+    assert await case.source.fetch_trouble(port, "node1") == ""
+    del case.server.ports[port]
+    assert await case.source.resync() == {port}
+    assert await case.source.fetch_trouble(port, "node1") == DELETED
+
+
+async def test_a_fence_deletes_a_claimed_port_of_ours_and_no_other() -> None:
+    case = Case()
+    port = PortId(await case.acquire("a"))
+    case.claimed.add(port)
+    theirs = {"id": "theirs", "network_id": "net", "mac_address": "m", "device_owner": "compute:nova", "device_id": "x"}
+    case.server.ports["theirs"] = theirs
+    for one in (port, PortId("theirs"), port):
+        await case.source.fence(one)
+    assert list(case.server.ports) == ["theirs"]
+    assert case.ledger.find(port) is None
+
+
+async def test_a_retired_pool_gives_nothing_out() -> None:
+    case = Case()
+    await case.leave_free("a")
+    case.source.retire(POOL_UID)
+    with pytest.raises(Retry):
+        await case.acquire("b")
 
 
 async def test_a_port_that_neutron_could_not_bind_is_deleted_and_made_anew() -> None:

@@ -136,7 +136,7 @@ async def running(
         claims = daemon.informer(KuryrPort, field_selector=of_node, indexers={"port": ports_of})
         pools = daemon.informer(KuryrPortPool, field_selector=of_node)
         cluster = Cluster(client, daemon.client, claims, pools, name)
-        pool_options = Pools(cool_down_s=0.1, quarantine_after_s=0.2)
+        pool_options = Pools(cool_down_s=0.1, quarantine_after_s=0.2, list_every_s=1.0)
         configuration = Configuration(pools=pool_options, sweep=sweep or Sweep())
         placement = Placement(
             Network("net", "pods", 1442), (Subnet("s", "net", "10.0.0.0/16", 4, "10.0.0.1"),), security_groups

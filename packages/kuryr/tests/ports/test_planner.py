@@ -1,16 +1,19 @@
 import pytest
 
-from kubeloop import ObjectMeta, Pod, PodSpec, PodStatus
+from kubeloop import Condition, ObjectMeta, Pod, PodSpec, PodStatus, condition
 from kuryr.model.ownership import PodUid
 from kuryr.model.resources import (
+    PORT_CONFLICT,
+    PORT_MISSING,
     Address,
     Interface,
     KuryrPort,
     KuryrPortPool,
     KuryrPortPoolSpec,
     KuryrPortSpec,
+    KuryrPortStatus,
 )
-from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
+from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, TellTrouble, WaitForPool, plan_claim
 
 POOL = KuryrPortPool(
     metadata=ObjectMeta(name="pool", uid="pool-uid"),
@@ -25,7 +28,9 @@ def _pod(
     return Pod(metadata=meta, spec=PodSpec(node_name=node, host_network=host), status=PodStatus(phase=phase))
 
 
-def _claim(*, pod_uid: str = "pod-uid", deleting: bool = False) -> KuryrPort:
+def _claim(
+    *, pod_uid: str = "pod-uid", deleting: bool = False, plugged: bool = False, conditions: tuple[Condition, ...] = ()
+) -> KuryrPort:
     meta = ObjectMeta(
         name="p", namespace="d", uid="claim-uid", deletion_timestamp="2026-01-01T00:00:00Z" if deleting else ""
     )
@@ -35,6 +40,7 @@ def _claim(*, pod_uid: str = "pod-uid", deleting: bool = False) -> KuryrPort:
     return KuryrPort(
         metadata=meta,
         spec=KuryrPortSpec(pod_uid=pod_uid, node="node1", node_uid="n1", pool="pool", interfaces=(interface,)),
+        status=KuryrPortStatus(plugged=plugged, conditions=conditions),
     )
 
 
@@ -92,3 +98,26 @@ def test_a_reservation_lasts_as_long_as_its_pod_waits_and_no_longer() -> None:
     assert ReleaseReservations(but=PodUid("pod-uid")) in plan_claim(_pod(), None, POOL)
     assert ReleaseReservations(but=None) in plan_claim(_pod(), _claim(), POOL)
     assert ReleaseReservations(but=None) in plan_claim(None, None, POOL)
+
+
+def test_a_claim_that_its_node_refuses_is_replaced_when_it_is_gone() -> None:
+    refused = (condition(PORT_CONFLICT, True, reason="PortInUse"),)
+    assert _acts(plan_claim(_pod(), _claim(conditions=refused), POOL)) == [DeleteClaim("claim-uid")]
+    assert _acts(plan_claim(_pod(), _claim(conditions=refused, deleting=True), POOL)) == []
+    over = (condition(PORT_CONFLICT, False, reason="PortFree"),)
+    assert _acts(plan_claim(_pod(), _claim(conditions=over), POOL)) == []
+
+
+def test_a_claim_whose_port_somebody_deleted_is_replaced_while_its_pod_is_not_wired() -> None:
+    assert _acts(plan_claim(_pod(), _claim(), POOL, trouble="Deleted")) == [DeleteClaim("claim-uid")]
+
+
+def test_of_a_running_pod_whose_port_somebody_deleted_people_are_told_once_and_nothing_is_done() -> None:
+    claim = _claim(plugged=True)
+    assert _acts(plan_claim(_pod(), claim, POOL, trouble="Moved")) == [TellTrouble(claim, "Moved")]
+    told = _claim(plugged=True, conditions=(condition(PORT_MISSING, True, reason="Moved"),))
+    assert _acts(plan_claim(_pod(), told, POOL, trouble="Moved")) == []
+    assert _acts(plan_claim(_pod(), told, POOL, trouble="Deleted")) == [TellTrouble(told, "Deleted")]
+    assert _acts(plan_claim(_pod(), told, POOL)) == [TellTrouble(told, "")]
+    over = _claim(plugged=True, conditions=(condition(PORT_MISSING, False, reason="Found"),))
+    assert _acts(plan_claim(_pod(), over, POOL)) == []

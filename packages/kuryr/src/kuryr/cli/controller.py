@@ -45,6 +45,7 @@ from kuryr.pools.planner import desire_pool
 from kuryr.pools.source import PoolSource
 from kuryr.ports.controller import PortController
 from kuryr.ports.notices import PodNotices
+from kuryr.ports.trouble import PortTrouble
 from kuryr.sweeping.broom import Broom
 from kuryr.sweeping.controller import SweepController
 from kuryr.sweeping.inventory import Inventory
@@ -196,9 +197,6 @@ async def _lead(
 
     informers.tell_released(ledger)
     await servers.answer(source.resync)
-    pool_controller = PoolController(
-        runtime.client, source, ledger, placement, nodes=nodes, pools=pools, claims=claims, metrics=runtime.metrics
-    )
     ports = PortController(
         runtime.client,
         source,
@@ -208,7 +206,26 @@ async def _lead(
         pools=pools,
         pool_of=pool_of,
         notices=PodNotices(runtime.client, runtime.recorder),
+        trouble=PortTrouble(runtime.client, runtime.recorder),
         workers=configuration.controller.workers,
+        metrics=runtime.metrics,
+    )
+
+    def look_at_claims(changed: Iterable[PortId]) -> None:
+        for port in changed:
+            for claim in claims.store.by_index(_PORT_INDEX, port):
+                ports.controller.enqueue(claim.key)
+
+    pool_controller = PoolController(
+        runtime.client,
+        source,
+        ledger,
+        placement,
+        nodes=nodes,
+        pools=pools,
+        claims=claims,
+        changed=look_at_claims,
+        list_every_s=configuration.pools.list_every_s,
         metrics=runtime.metrics,
     )
     node_ports = NodePortController(

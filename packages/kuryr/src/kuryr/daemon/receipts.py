@@ -40,11 +40,10 @@ from kuryr.daemon.arbiter import find_winner, ports_of
 from kuryr.daemon.local_copy import LocalCopy
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.wiring import Wiring
-from kuryr.model.resources import SANDBOX_FINALIZER, KuryrPort, KuryrPortPool, QuarantinedPort
+from kuryr.model.resources import PORT_CONFLICT, SANDBOX_FINALIZER, KuryrPort, KuryrPortPool, QuarantinedPort
 
 log = logging.getLogger(__name__)
 
-PORT_CONFLICT = "PortConflict"
 _LOOK_AGAIN = Result(requeue_after_s=1.0)
 
 

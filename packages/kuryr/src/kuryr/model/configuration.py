@@ -69,6 +69,9 @@ class Pools(_Section, frozen=True, kw_only=True):
     """Ports without a pod."""
 
     cool_down_s: Annotated[Seconds, Meta(description="how long a released port rests before it is deleted")] = 20.0
+    list_every_s: Annotated[
+        Seconds, Meta(description="how often all our ports are listed, to see those that somebody deleted or moved")
+    ] = 300.0
     quarantine_after_s: Annotated[
         Seconds, Meta(description="how long a terminating namespace waits for a node's receipt of a released port")
     ] = 30.0

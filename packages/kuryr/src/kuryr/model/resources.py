@@ -18,6 +18,13 @@ VERSION = "v1alpha1"
 SANDBOX_FINALIZER = f"{GROUP}/sandbox"
 """On a KuryrPort: the node daemon's receipt that no sandbox uses the port. Only that node removes it."""
 
+PORT_CONFLICT = "PortConflict"
+"""Condition of a KuryrPort, by the node: its port is another's. The controller replaces it by one with another port."""
+
+PORT_MISSING = "PortMissing"
+"""Condition of a KuryrPort, by the controller: the pod runs, and Neutron does not have its port any more, or elsewhere.
+"""
+
 Uid = Annotated[str, Meta(min_length=1, max_length=64)]
 
 

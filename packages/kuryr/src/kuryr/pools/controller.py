@@ -5,12 +5,13 @@ Counts are written at most every few seconds, whatever happens in a pool: they a
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from kubeloop import DONE, Client, Controller, Informer, MergePatch, Metrics, ObjectKey, Result
 from kubeloop import errors as kube
-from kuryr.model.ownership import PoolUid
+from kuryr.model.ownership import PoolUid, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.openstack.errors import OpenStackError
 from kuryr.openstack.placement import Placement
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 _COUNTS_AFTER_S = 3.0
 _TEND_EVERY_S = 2.0
-_RESYNC_EVERY_S = 300.0
 
 
 class PoolController:
@@ -38,12 +38,17 @@ class PoolController:
         nodes: Informer[KuryrNode],
         pools: Informer[KuryrPortPool],
         claims: Informer[KuryrPort],
+        changed: Callable[[Collection[PortId]], None],
+        list_every_s: float,
         metrics: Metrics | None = None,
     ) -> None:
+        """`changed` is told of ports that are gone from Neutron, or bound elsewhere, without our doing."""
         self._client = client
         self._source = source
         self._ledger = ledger
         self._placement = placement
+        self._changed = changed
+        self._list_every_s = list_every_s
         self._nodes = nodes
         self._pools = pools
         self.pools: Controller[ObjectKey] = Controller("pools", self._reconcile_pool, workers=2, metrics=metrics)
@@ -99,8 +104,8 @@ class PoolController:
         stale = False
         while True:
             try:
-                if stale or loop.time() - listed > _RESYNC_EVERY_S:
-                    await self._source.resync()
+                if stale or loop.time() - listed > self._list_every_s:
+                    self._changed(await self._source.resync())
                     listed, stale = loop.time(), False
                 await self._source.delete_surplus([PoolUid(pool.metadata.uid) for pool in self._pools.store.list()])
             except OpenStackError as error:

@@ -49,8 +49,13 @@ class PortLedger:
         """Our ports of a pool, lowest slot first."""
         return [self._ports[slot] for slot in sorted(self._slots_of.get(pool, ()))]
 
-    def slots(self) -> Collection[Slot]:
-        return self._ports.keys()
+    def port_ids(self) -> Collection[str]:
+        return self._slot_of.keys()
+
+    def find(self, port_id: PortId) -> Port | None:
+        """Neutron has this port, as far as we know."""
+        slot = self._slot_of.get(port_id)
+        return self._ports[slot] if slot is not None else None
 
     def port(self, slot: Slot) -> Port | None:
         return self._ports.get(slot)
@@ -60,12 +65,17 @@ class PortLedger:
         slot = self._slot_of.get(port_id)
         return slot is not None and slot.pool_uid == pool
 
+    def is_claimed(self, slot: Slot) -> bool:
+        """Something names the slot's port."""
+        port = self._ports.get(slot)
+        return port is not None and self._claimed(PortId(port.id))
+
     def reserve(self, pool: PoolUid, pod: PodUid, now: float) -> Slot:
         """The slot whose port this pod gets: the one reserved before, else a free port's, else the lowest that is
         unused.
         """
         slot = self._reserved.get(pod)
-        if slot is None or slot.pool_uid != pool or slot in self._burnt:
+        if slot is None or slot.pool_uid != pool or slot in self._burnt or self.is_claimed(slot):
             self.release(pod)
             free = self._free(pool, now)
             slot = free[0] if free else self._lowest_unused(pool)
@@ -119,17 +129,29 @@ class PortLedger:
             self._used.add(slot)
             self._idle_since[slot] = now
 
-    def replace(self, ports: Iterable[Port], *, unchanged_since: Collection[Slot]) -> None:
-        """A fresh list from Neutron.
+    def replace(self, ports: Iterable[Port], *, unchanged_since: Collection[str]) -> set[PortId]:
+        """A fresh list from Neutron; gives the ids of known ports that vanished, or are bound elsewhere than before.
 
-        `unchanged_since` are the slots known when the list was asked for: only those may vanish.
+        `unchanged_since` are the ids known when the list was asked for: only those may vanish, and what we know by now
+        of a slot is newer than what the list has of it unless it was known then.
         """
         fresh = {slot: port for port in ports if (slot := parse_device_id(port.device_id)) is not None}
-        for slot in [slot for slot in self._ports if slot in unchanged_since and slot not in fresh]:
-            self.removed(slot)
+        changed: set[PortId] = set()
+        for slot, known in list(self._ports.items()):
+            if known.id not in unchanged_since:
+                continue
+            port = fresh.get(slot)
+            if port is None or port.id != known.id:
+                self.removed(slot)
+            if port is None or (port.id, port.host_id) != (known.id, known.host_id):
+                changed.add(PortId(known.id))
         for slot, port in fresh.items():
-            if slot in self._ports or slot not in unchanged_since:
+            there = self._ports.get(slot)
+            was_deleted = there is None and port.id in unchanged_since
+            was_made_anew = there is not None and there.id != port.id
+            if not was_deleted and not was_made_anew:
                 self._put(slot, port)
+        return changed
 
     def surplus(self, pool: PoolUid, *, keep: int, now: float) -> list[Port]:
         """Free ports beyond `keep` that nobody claimed for a whole cool-down; the first look at a port starts it."""
@@ -168,19 +190,18 @@ class PortLedger:
 
     def counts(self, pool: PoolUid, now: float) -> PoolCounts:
         ours = self._slots_of.get(pool, ())
-        in_use = sum(self._claimed(PortId(self._ports[slot].id)) for slot in ours)
+        in_use = sum(map(self.is_claimed, ours))
         ready = len(self._free(pool, now))
         reserved = [slot for slot in self._holders if slot.pool_uid == pool]
-        taken = sum(slot in self._ports and not self._claimed(PortId(self._ports[slot].id)) for slot in reserved)
+        taken = sum(slot in self._ports and not self.is_claimed(slot) for slot in reserved)
         return PoolCounts(ready, in_use, len(reserved), len(ours) - in_use - ready - taken)
 
     def _is_idle(self, slot: Slot) -> bool:
-        port = self._ports.get(slot)
         return (
-            port is not None
+            slot in self._ports
             and slot not in self._deleting
             and slot not in self._holders
-            and not self._claimed(PortId(port.id))
+            and not self.is_claimed(slot)
         )
 
     def _is_ripe(self, slot: Slot, now: float) -> bool:

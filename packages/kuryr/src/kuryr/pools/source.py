@@ -28,6 +28,9 @@ from kuryr.pools.ledger import PortLedger
 
 log = logging.getLogger(__name__)
 
+DELETED = "Deleted"
+MOVED = "Moved"
+
 _BINDING_FAILED = ("binding_failed", "unbound")
 
 
@@ -56,6 +59,11 @@ class PoolSource:
             raise Retry(f"pool {pool.metadata.name} gives nothing out: its node is no more")
         slot = self._ledger.reserve(pool_uid, pod, asyncio.get_running_loop().time())
         port = self._ledger.port(slot)
+        if port is not None and self._is_elsewhere(port, pool.spec.node):
+            # moved behind our back, or the node has another host id since: nobody could be plugged with it
+            await self._neutron.delete_port(port.id)
+            self._ledger.forget(PortId(port.id))
+            port = None
         if port is None:
             port = await self._make(pool, slot)
             self._ledger.add(port)
@@ -83,11 +91,33 @@ class PoolSource:
             log.info("port deleted, its node is lost: port=%s", port)
         self._ledger.forget(port)
 
-    async def resync(self) -> None:
-        """Makes the ledger equal Neutron: one list of all ports with our mark."""
-        known = set(self._ledger.slots())
+    async def fetch_trouble(self, port: PortId, node: str) -> str:
+        """What was done to a claimed port behind our back: DELETED or MOVED; empty: nothing. Neutron is asked only
+        about a port that the last list did not have, or had elsewhere. Raises `OpenStackError`.
+        """
+        known = self._ledger.find(port)
+        if known is not None and not self._is_elsewhere(known, node):
+            return ""
+        found = await self._neutron.fetch_ports(id=port, device_owner=device_owner(self._cluster))
+        if not found:
+            self._ledger.forget(port)
+            return DELETED
+        self._ledger.add(found[0])
+        return MOVED if self._is_elsewhere(found[0], node) else ""
+
+    def _is_elsewhere(self, port: Port, node: str) -> bool:
+        """The port is bound to another host than the node's ports are to be."""
+        known = self._node(ObjectKey("", node))
+        host_id = known.status.host_id if known is not None else ""
+        return bool(host_id and port.host_id) and port.host_id != host_id
+
+    async def resync(self) -> set[PortId]:
+        """Makes the ledger equal Neutron: one list of all ports with our mark. Gives the ids of ports that are gone, or
+        bound elsewhere.
+        """
+        known = set(self._ledger.port_ids())
         ports = await self._neutron.fetch_ports(device_owner=device_owner(self._cluster))
-        self._ledger.replace(ports, unchanged_since=known)
+        return self._ledger.replace(ports, unchanged_since=known)
 
     async def delete_surplus(self, pools: Iterable[PoolUid]) -> None:
         """Deletes what nobody claimed for a whole cool-down, of these pools: those that are there. What no pool
@@ -140,14 +170,19 @@ class PoolSource:
             port = await self._adopt(request, slot)
         if port.vif_type in _BINDING_FAILED:
             await self._neutron.delete_port(port.id)
+            self._ledger.forget(PortId(port.id))
             raise errors.BindingFailed(f"port binding failed on host {request.host_id}: is OVN running there?")
         return port
 
     async def _adopt(self, request: PortRequest, slot: Slot) -> Port:
         """The port that has the MAC: an earlier create of ours took effect, unless it is somebody else's."""
         for port in await self._neutron.fetch_ports(network_id=request.network_id, mac_address=request.mac_address):
-            if (port.device_owner, port.device_id) == (request.device_owner, request.device_id):
-                return port
+            if (port.device_owner, port.device_id) != (request.device_owner, request.device_id):
+                continue
+            self._ledger.add(port)
+            if self._ledger.is_claimed(slot):  # the ledger had missed it: another slot next time
+                raise Retry(f"port {port.id} of slot {slot.index} is in use")
+            return port
         # also when nothing is seen: a port of another project has the MAC, and would have it for ever
         self._ledger.burn(slot)
         raise Retry(f"MAC {request.mac_address} of slot {slot.index} belongs to a port that is not ours")

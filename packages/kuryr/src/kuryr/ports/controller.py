@@ -16,16 +16,26 @@ from kubeloop import (
     Pod,
     Result,
     Retry,
+    is_true,
 )
 from kubeloop import (
     errors as kube,
 )
-from kuryr.model.ownership import PodUid
+from kuryr.model.ownership import PodUid, PortId
 from kuryr.model.pods import FINISHED, is_static, sandbox_uid
-from kuryr.model.resources import SANDBOX_FINALIZER, Interface, KuryrNode, KuryrPort, KuryrPortPool, KuryrPortSpec
+from kuryr.model.resources import (
+    PORT_CONFLICT,
+    SANDBOX_FINALIZER,
+    Interface,
+    KuryrNode,
+    KuryrPort,
+    KuryrPortPool,
+    KuryrPortSpec,
+)
 from kuryr.openstack.errors import OpenStackError
 from kuryr.ports.notices import NO_POOL, PodNotices, reason_of
-from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, WaitForPool, plan_claim
+from kuryr.ports.planner import DeleteClaim, MakeClaim, ReleaseReservations, Step, TellTrouble, WaitForPool, plan_claim
+from kuryr.ports.trouble import PortTrouble
 
 NO_POOL_AGAIN_S = 12.0
 """Beyond the notices' patience: until then the pool as a rule is there."""
@@ -44,6 +54,10 @@ class PortSource(Protocol):
         """The reservation has served: the claim is recorded and in the store, or will not be."""
         ...
 
+    async def fetch_trouble(self, port: PortId, node: str) -> str:
+        """What somebody did to a claimed port in Neutron: one word; empty: nothing, as far as we know."""
+        ...
+
 
 class PortController:
     """Keys are pods by name; a KuryrPort has its pod's name."""
@@ -59,6 +73,7 @@ class PortController:
         pools: Informer[KuryrPortPool],
         pool_of: Callable[[str], KuryrPortPool | None],
         notices: PodNotices,
+        trouble: PortTrouble,
         workers: int,
         metrics: Metrics | None = None,
     ) -> None:
@@ -69,6 +84,7 @@ class PortController:
         self._claims = claims
         self._pool_of = pool_of
         self._notices = notices
+        self._trouble = trouble
         self._reserved: dict[ObjectKey, set[PodUid]] = {}
         self._waiting: dict[str, set[ObjectKey]] = {}
         self.controller: Controller[ObjectKey] = Controller(
@@ -84,15 +100,27 @@ class PortController:
 
     async def _reconcile(self, key: ObjectKey) -> Result:
         pod = self._pods.store.get(key)
-        pool = self._pool_of(pod.spec.node_name) if pod is not None else None
         claim = self._claims.store.get(key)
-        for step in plan_claim(pod, claim, pool):
+        trouble = await self._fetch_trouble(pod, claim)
+        pool = self._pool_of(pod.spec.node_name) if pod is not None else None
+        for step in plan_claim(pod, claim, pool, trouble=trouble):
             await self._apply(key, step)
         if pod is None:
             self._notices.forget(key)
         elif claim is not None and claim.spec.pod_uid == sandbox_uid(pod):
             await self._notices.settle(pod)
         return DONE
+
+    async def _fetch_trouble(self, pod: Pod | None, claim: KuryrPort | None) -> str:
+        if pod is None or claim is None or claim.metadata.deleting or claim.spec.pod_uid != sandbox_uid(pod):
+            return ""
+        try:
+            for interface in claim.spec.interfaces:
+                if trouble := await self._ports.fetch_trouble(PortId(interface.port_id), claim.spec.node):
+                    return trouble
+        except OpenStackError as error:
+            raise Retry(f"cannot see what became of the pod's port: {error}") from error
+        return ""
 
     async def _apply(self, key: ObjectKey, step: Step) -> None:
         match step:
@@ -104,6 +132,8 @@ class PortController:
                 await self._wait_for_pool(key, node)
             case MakeClaim(pod_uid=uid, pool=pool):
                 await self._claim(key, uid, pool)
+            case TellTrouble(claim=claim, trouble=trouble):
+                await self._trouble.tell(claim, self._pods.store.get(key), trouble)
 
     async def _wait_for_pool(self, key: ObjectKey, node: str) -> None:
         self._waiting.setdefault(node, set()).add(key)
@@ -180,7 +210,11 @@ def _facts(pod: Pod) -> tuple[object, ...]:
 
 
 def _is_news(change: Change[KuryrPort]) -> bool:
-    """A claim that came, goes or is gone; not the node's status."""
+    """A claim that came, goes or is gone, or is refused by its node; not the rest of the node's status."""
     if change.old is None or change.new is None:
         return True
-    return change.old.metadata.deleting != change.new.metadata.deleting
+    return _state(change.old) != _state(change.new)
+
+
+def _state(claim: KuryrPort) -> tuple[bool, bool]:
+    return claim.metadata.deleting, is_true(claim.status.conditions, PORT_CONFLICT)
