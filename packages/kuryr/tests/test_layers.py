@@ -9,7 +9,7 @@ import kuryr
 
 SOURCES = Path(kuryr.__file__).parent
 TESTS = Path(__file__).parent
-PUBLIC = {"kubeloop", "kubeloop.testing"}
+PUBLIC = {"kubeloop", "kubeloop.simulator", "kubeloop.testing"}
 
 
 def modules_imported(source: str) -> Iterator[str]:

@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from kubeloop import EventRecorder, KubeObject, ObjectMeta, Pod, Resource, connect, find_condition
-from kubeloop.client.client import Client
-from kubeloop.events import Event
+from kubeloop import Client, EventRecorder, KubeObject, ObjectMeta, Pod, Resource, connect, find_condition
 from kubeloop.simulator import SimulatedCluster
 from kuryr.openstack import errors
 from kuryr.ports.notices import CONDITION, NO_POOL, PodNotices, reason_of
@@ -21,6 +19,11 @@ class WholePod(KubeObject, frozen=True, kw_only=True):
 
     resource: ClassVar[Resource] = Pod.resource
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Event(KubeObject, frozen=True, kw_only=True):
+    resource: ClassVar[Resource] = Resource("events.k8s.io", "v1", "events", "Event")
+    reason: str = ""
 
 
 class Subject:
