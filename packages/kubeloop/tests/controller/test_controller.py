@@ -494,6 +494,71 @@ async def test_a_mapper_that_fails_on_one_object_keeps_no_other_from_its_resync(
 
 
 @virtual_time
+async def test_a_mapper_that_fails_on_an_event_is_asked_again_and_the_event_is_not_lost() -> None:
+    broken = True
+
+    def mapper(obj: Widget) -> list[ObjectKey]:
+        if broken and obj.metadata.name == "a":
+            raise ValueError("poisoned")
+        return [obj.key]
+
+    script, mirror = Script(), Mirror()
+    controller = Controller("c", script, back_off=BackOff(1, 10)).watches(mirror, mapper)
+    async with running(controller):
+        mirror.put(widget("a", 1))
+        mirror.put(widget("b", 1))
+        await passed(100)
+        assert script.calls == [B]
+        broken = False
+        await passed(10)
+        assert script.calls == [B, A]
+        await passed(1000)
+        assert script.calls == [B, A]
+
+
+@virtual_time
+async def test_a_predicate_that_failed_is_asked_about_the_change_as_a_whole_when_the_next_event_comes() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def predicate(change: Change[Widget]) -> bool:
+        versions = tuple(int(one.metadata.resource_version) if one else 0 for one in (change.old, change.new))
+        asked.append((versions[0], versions[1]))
+        if versions[1] == 2:
+            raise ValueError("poisoned")
+        return True
+
+    script, mirror = Script(), Mirror()
+    controller = Controller("c", script, back_off=BackOff(50, 50)).watches(mirror, lambda obj: [obj.key], predicate)
+    async with running(controller):
+        for version in (1, 2, 3):
+            mirror.put(widget("a", version))
+        await settled()
+        assert asked == [(0, 1), (1, 2), (1, 3)]
+        await passed(1000)
+        assert asked[3:] == []
+
+
+@virtual_time
+async def test_an_object_that_came_and_went_while_its_mapper_failed_is_owed_nothing() -> None:
+    def mapper(obj: Widget) -> list[ObjectKey]:
+        raise ValueError("poisoned")
+
+    mirror = Mirror()
+    calls = 0
+
+    def predicate(change: Change[Widget]) -> bool:
+        nonlocal calls
+        calls += 1
+        return True
+
+    async with running(Controller("c", Script()).watches(mirror, mapper, predicate)):
+        mirror.put(widget("a", 1))
+        mirror.store.remove(A)  # unheard
+        await passed(1000)
+        assert calls == 1
+
+
+@virtual_time
 async def test_a_worker_that_dies_ends_the_controller_loudly() -> None:
     async def act(key: ObjectKey) -> None:
         if key == A:

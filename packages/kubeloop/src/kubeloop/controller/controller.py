@@ -24,6 +24,7 @@ from kubeloop.client.back_off import BackOff
 from kubeloop.client.errors import ApiError, NotLeader
 from kubeloop.client.writes import Write
 from kubeloop.controller.deadline import Deadline
+from kubeloop.controller.mapping import Mapping
 from kubeloop.controller.work_queue import Priority, QueueClosed, RetryLimit, WorkQueue
 from kubeloop.informer.store import Change, Store
 from kubeloop.logs import Reconciling, reconciling
@@ -108,7 +109,8 @@ class Controller(Generic[K]):
         metrics = metrics if metrics is not None else Metrics()
         self._queue: WorkQueue[K] = WorkQueue(back_off, retry_limit=retry_limit, name=name, metrics=metrics)
         self._barriers: list[Callable[[], Awaitable[None]]] = []
-        self._keys: list[Callable[[], Iterable[K]]] = []
+        self._mappings: list[Mapping[Any, K]] = []
+        self._owing = asyncio.Event()
         self._informers: dict[Resource, list[Watched[Any]]] = {}
         self._measure(metrics)
 
@@ -157,21 +159,21 @@ class Controller(Generic[K]):
         """Queues the keys that `mapper` gives for an object's old and new state, for changes that `predicate` lets
         through.
 
-        `mapper` must be pure and quick: a resync calls it too.
+        `mapper` must be pure and quick: a resync calls it too. One that raises, or a predicate, is logged and asked
+        again with back-off.
         """
+        mapping = Mapping(informer.store, mapper, predicate)
 
         def handle(change: Change[T]) -> None:
-            if predicate is not None and not predicate(change):
-                return
             priority = Priority.LOW if change.initial else Priority.LIVE
-            old = tuple(mapper(change.old)) if change.old is not None else ()
-            new = tuple(mapper(change.new)) if change.new is not None else ()
-            for key in old if old == new else dict.fromkeys(old + new):
+            for key in mapping.keys(change):
                 self._queue.add(key, priority)
+            if mapping.owes:
+                self._owing.set()
 
         informer.add_handler(handle)
         self._barriers.append(informer.wait_synced)
-        self._keys.append(lambda: _keys_of(informer, mapper))
+        self._mappings.append(mapping)
         self._informers.setdefault(informer.kind.resource, []).append(informer)
         return self
 
@@ -193,6 +195,7 @@ class Controller(Generic[K]):
         log.info("controller started", extra={"controller": self.name, "workers": self._workers})
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(self._work(group), name=f"{self.name}-{n}") for n in range(self._workers)]
+            group.create_task(self._map_again(), name=f"{self.name}-mapping")
             if self._resync_s is not None:
                 group.create_task(self._resync(self._resync_s), name=f"{self.name}-resync")
             try:
@@ -208,11 +211,25 @@ class Controller(Generic[K]):
     async def _resync(self, every_s: float) -> NoReturn:
         while True:
             await asyncio.sleep(every_s * random.uniform(0.9, 1.1))  # noqa: S311 - not a secret
-            for keys in self._keys:
-                for count, key in enumerate(keys(), 1):
+            for mapping in self._mappings:
+                for count, key in enumerate(mapping.all_keys(), 1):
                     self._queue.add(key, Priority.LOW)
                     if not count % _RESYNC_AT_ONCE:
                         await asyncio.sleep(0)
+
+    async def _map_again(self) -> NoReturn:
+        """Asks the mappers again that failed."""
+        failures = 0
+        while True:
+            if not any(mapping.owes for mapping in self._mappings):
+                failures = 0
+                self._owing.clear()
+                await self._owing.wait()
+            failures += 1
+            await asyncio.sleep(self._back_off.delay_s(failures))
+            for mapping in self._mappings:
+                for key in mapping.keys_owed():
+                    self._queue.add(key, Priority.LIVE)
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         now = asyncio.get_running_loop().time
@@ -341,17 +358,6 @@ class Controller(Generic[K]):
                     exc_info=None if isinstance(error, ApiError | TimeoutError) else error,
                 )
                 await asyncio.sleep(delay_s)
-
-
-def _keys_of(informer: Watched[T], mapper: Callable[[T], Iterable[K]]) -> Iterable[K]:
-    """What a resync queues; an object on which the mapper fails is logged and passed over, as in a handler."""
-    for obj in informer.store.list():
-        try:
-            keys = tuple(mapper(obj))
-        except Exception:
-            log.exception("mapper failed", extra={"kind": informer.kind.__name__, "object": obj.key})
-            continue
-        yield from keys
 
 
 def _alone(error: BaseException) -> BaseException:
