@@ -65,7 +65,7 @@ def failure_of(scenario: Scenario) -> Failure:
 def test_a_controller_that_returns_by_itself_is_a_failure_even_if_nothing_else_is_wrong() -> None:
     failure = failure_of(Scenario(name="returns", controller=returns, steps=(lives_on,)))
     assert failure.invariant == "EndedByItself"
-    assert "the scenario's controller has returned" in failure.message
+    assert "returns has returned" in failure.message
 
 
 def test_an_invariant_that_returns_something_in_place_of_asserting_does_not_hold() -> None:

@@ -18,17 +18,26 @@ T = TypeVar("T")
 
 GIVEN_UP_AFTER_S = 30.0
 
+_ANSWERS = frozenset((FaultKind.CONFLICT, FaultKind.THROTTLED, FaultKind.UNAVAILABLE, FaultKind.FAILED))
 _WITHOUT_EFFECT = frozenset(
     (FaultKind.REQUEST_LOST, FaultKind.NO_ANSWER, FaultKind.CONFLICT, FaultKind.THROTTLED, FaultKind.UNAVAILABLE)
 )
 _BROKEN = frozenset((FaultKind.ANSWER_LOST, FaultKind.LATE_EFFECT, FaultKind.FAILED)) | _WITHOUT_EFFECT
 
 
-async def backend_call(process: Process, what: str, action: Callable[[], T], *, changes: bool = True) -> T:
+async def backend_call(
+    process: Process,
+    what: str,
+    action: Callable[[], T],
+    *,
+    changes: bool = True,
+    answered: Callable[[Fault], T | None] = lambda _: None,
+) -> T:
     """Does `action`, which must not wait, as one call of the process; with `changes` it is an effect.
 
     Raises what `action` raises, and ConnectionError where the call did not come through: it may have taken effect, it
-    may even do so later. TimeoutError, which is one too, after 30 s without an answer.
+    may even do so later. TimeoutError, which is one too, after 30 s without an answer. Where the back end itself says
+    what went wrong (FAILED, after the effect; CONFLICT, THROTTLED, UNAVAILABLE, without), `answered` is what it says.
     """
     world = process.world
     await asyncio.sleep(world.network.latency_s())
@@ -46,6 +55,8 @@ async def backend_call(process: Process, what: str, action: Callable[[], T], *, 
             except Exception as raised:  # noqa: BLE001 - it is the answer
                 error = raised
     await _come_back(process, fault)
+    if fault is not None and kind in _ANSWERS and (said := answered(fault)) is not None:
+        return said
     if fault is not None and kind in _BROKEN:
         raise ConnectionError(f"{what}: {fault}")
     if error is not None:

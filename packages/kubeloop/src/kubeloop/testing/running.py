@@ -23,7 +23,7 @@ from kubeloop.simulator.controllers.cluster import run_controllers
 from kubeloop.simulator.manifests import apply_manifests
 from kubeloop.testing.explaining import explain
 from kubeloop.testing.faults import Call, Fault, ScriptedFaults, SeededFaults
-from kubeloop.testing.incarnation import Process
+from kubeloop.testing.incarnation import Main, Process
 from kubeloop.testing.plans import Failure, Outcome, Plan
 from kubeloop.testing.scenario import Invariant, Scenario, name_of
 from kubeloop.testing.trace import Line, Trace
@@ -108,8 +108,8 @@ class _Run:
             world.backend = scenario.backend(world)
         await _prepare(world, scenario)
         world.checks += [lambda: self._happened(world), *(_checking(world, each) for each in scenario.always)]
-        for number in range(scenario.replicas):
-            world.start(scenario.name if scenario.replicas == 1 else f"{scenario.name}-{number}", self._controller)
+        for name, main in _processes(scenario).items():
+            world.start(name, main)
         for number, step in enumerate(scenario.steps):
             if number not in self._plan.without:
                 await asyncio.sleep(world.random.uniform(0, scenario.pause_s))
@@ -119,11 +119,6 @@ class _Run:
         self.faults.end(world.now)
         await self._come_to_rest(world)
         self.ended_s = world.now
-
-    async def _controller(self, process: Process) -> None:
-        await self._scenario.controller(process)
-        if not process.stopping:
-            raise EndedByItself("the scenario's controller has returned; it is to run until it is stopped")
 
     def _happened(self, world: World) -> None:
         """Counts effects until all is quiet: those after it only renew a lease."""
@@ -143,6 +138,26 @@ class _Run:
             await asyncio.sleep(LOOK_AGAIN_S)
 
 
+def _processes(scenario: Scenario) -> dict[str, Main]:
+    """Of what is tested, by name."""
+    names = [scenario.name] if scenario.replicas == 1 else [f"{scenario.name}-{n}" for n in range(scenario.replicas)]
+    return {
+        name: endless(main)
+        for name, main in {**dict.fromkeys(names, scenario.controller), **scenario.processes}.items()
+    }
+
+
+def endless(main: Main) -> Main:
+    """`main`, which fails the run when it returns by itself."""
+
+    async def run(process: Process) -> None:
+        await main(process)
+        if not process.stopping:
+            raise EndedByItself(f"{process.name} has returned; it is to run until it is stopped")
+
+    return run
+
+
 async def _prepare(world: World, scenario: Scenario) -> None:
     """As the user, to whom no fault happens."""
     if scenario.kinds:
@@ -153,6 +168,8 @@ async def _prepare(world: World, scenario: Scenario) -> None:
         apply_manifests(world.servers[0], path)
     if scenario.cluster:
         world.start("cluster", lambda cluster: _run_cluster(cluster, world, scenario), reliable=True)
+    for name, main in scenario.reliable.items():
+        world.start(name, main, reliable=True)
 
 
 async def _run_cluster(cluster: Cluster, world: World, scenario: Scenario) -> None:

@@ -16,7 +16,7 @@ are made in processes of their own.
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ Invariant = Callable[[World], None]
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """`controller` is the shipped main, which opens a runtime on the cluster it is given (a `Process` is one); it runs
-    in `replicas`. One that is killed, or fails as processes may, is started again; if one returns by itself the run has
-    failed.
+    in `replicas`. `processes` are others of what is tested, by name: agents on nodes, say. One that is killed, or fails
+    as processes may, is started again; if one returns by itself the run has failed. `reliable` are processes to which
+    no fault happens, as they are not what is tested.
 
     The server serves `kinds`, and holds `objects` and those of the `manifests`, YAML files, from the start. The `steps`
     come one after the other, with pauses of 0 to `pause_s` seconds; to shrink a failure some are left out, so a step
@@ -55,6 +56,8 @@ class Scenario:
     objects: tuple[KubeObject, ...] = ()
     manifests: tuple[Path, ...] = ()
     replicas: int = 1
+    processes: Mapping[str, Main] = field(default_factory=dict)
+    reliable: Mapping[str, Main] = field(default_factory=dict)
     cluster: tuple[Name, ...] = CLEANING
     always: tuple[Invariant, ...] = ()
     finally_: tuple[Invariant, ...] = ()

@@ -116,6 +116,11 @@ class World:
         life.end_faults()
         await life.stop()
 
+    def remove(self, name: str) -> None:
+        """Kills a process, for good: the machine that it runs on is gone."""
+        self._keepers[name].cancel()
+        self.processes[name].kill()
+
     async def quiet(self, *, for_s: float = 35.0, within_s: float = 1800.0) -> None:
         """Returns when faults are over and nothing has changed `for_s`: longer than any back-off, and than a lease.
 

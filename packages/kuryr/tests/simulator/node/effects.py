@@ -25,7 +25,10 @@ _FAILING = frozenset(
 
 
 def local_gate(process: Process) -> Gate:
-    """The process is killed before or after an effect, stands still after it, is slow, or is refused."""
+    """The process is killed before or after an effect, stands still after it, is slow, or is refused.
+
+    Whether it changed anything the machine itself tells the world.
+    """
     world = process.world
 
     async def gate(what: str, act: Callable[[], T], *, changes: bool = True) -> T:
@@ -40,8 +43,6 @@ def local_gate(process: Process) -> Gate:
                     outcome.append(act())
                 except Exception as raised:  # noqa: BLE001 - it is the answer
                     error = raised
-                if changes:
-                    world.changed()
         if fault is not None and fault.kind is FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
         if error is not None:
