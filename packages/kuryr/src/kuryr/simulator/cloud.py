@@ -17,10 +17,7 @@ from kuryr.simulator.keystone.tokens import Tokens
 from kuryr.simulator.neutron.caller import Caller
 from kuryr.simulator.neutron.service import NetworkService
 from kuryr.simulator.refusals import Body
-from kuryr.simulator.requests import Request
-
-IDENTITY = "/identity"
-NETWORK = "/network"
+from kuryr.simulator.requests import IDENTITY, NETWORK, Request
 
 
 class Cloud:
@@ -42,7 +39,7 @@ class Cloud:
         identifiers = Identifiers(chance)
         self.identity = Directory(identifiers)
         self.tokens = Tokens(identifiers, now, lifetime_s=token_lifetime_s)
-        self.network = NetworkService(self.tokens, identifiers, chance, now, lambda: self.url + NETWORK)
+        self.network = NetworkService(self.tokens, identifiers, chance, now, lambda: self.url)
         self._keystone = Keystone(self.identity, self.tokens, identifiers, now, lambda: self.url)
         self._identifiers = identifiers
 

@@ -15,7 +15,8 @@ import msgspec
 from kubeloop import Fence
 from kuryr.openstack import errors
 from kuryr.openstack.session import Answer
-from kuryr.simulator.cloud import IDENTITY, NETWORK, Cloud
+from kuryr.simulator.cloud import Cloud
+from kuryr.simulator.requests import IDENTITY, NETWORK
 
 _EXPIRES_SOON_S = 60
 

@@ -12,7 +12,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from kuryr.openstack import clouds
-from kuryr.simulator.cloud import IDENTITY, Cloud
+from kuryr.simulator.cloud import Cloud
+from kuryr.simulator.requests import IDENTITY
 
 _LONGEST_BODY_BYTES = 16 * 1024 * 1024
 

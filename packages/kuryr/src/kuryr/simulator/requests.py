@@ -6,6 +6,10 @@ from typing import Any
 
 import msgspec
 
+IDENTITY = "/identity"
+NETWORK = "/network"
+"""The services, below the cloud's URL."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

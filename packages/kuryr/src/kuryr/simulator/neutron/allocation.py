@@ -8,7 +8,7 @@ from typing import Any
 from kuryr.simulator.identifiers import is_uuid
 from kuryr.simulator.neutron.addresses import SubnetFull
 from kuryr.simulator.neutron.subnets import Subnets
-from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid, not_simulated
+from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid
 
 FixedIPs = list[dict[str, str]]
 
@@ -38,11 +38,15 @@ class Allocator:
         self._subnets = subnets
         self._chance = chance
 
-    def allocate(self, network_id: str, wanted: FixedIPs | None, held: Sequence[dict[str, str]] = ()) -> FixedIPs:
-        """`wanted` None: one of each family that the network has. Of `held`, those of a port that is changed, none is
-        given back here. Raises `Refusal`, and then nothing is taken.
+    def allocate(
+        self, network_id: str, wanted: FixedIPs | None, mac: str, held: Sequence[dict[str, str]] = ()
+    ) -> FixedIPs:
+        """`wanted` None: one of each family that the network has. Where it has SLAAC a port has that address too. Of
+        `held`, those of a port that is changed, none is given back here. Raises `Refusal`, and then nothing is taken.
         """
-        subnets = self._subnets.of(network_id)
+        every = self._subnets.of(network_id)
+        automatic = [subnet for subnet in every if _is_automatic(subnet)]
+        subnets = [subnet for subnet in every if not _is_automatic(subnet)]
         taken: FixedIPs = []
         keep = list(held)
         try:
@@ -58,7 +62,7 @@ class Allocator:
         except Refusal:
             self.release([one for one in taken if one not in held])
             raise
-        return taken
+        return taken + ([] if wanted == [] else [self._derive(subnet, mac) for subnet in automatic])
 
     def release(self, addresses: Sequence[dict[str, str]]) -> None:
         for one in addresses:
@@ -96,10 +100,17 @@ class Allocator:
         text = f"IP address {one['ip_address']} is not a valid IP for any of the subnets on the specified network."
         raise bad_request(text, "InvalidIpForNetwork")
 
+    def _derive(self, subnet: Body, mac: str) -> dict[str, str]:
+        """EUI-64."""
+        parts = [int(part, 16) for part in mac.split(":")]
+        number = int.from_bytes(bytes([parts[0] ^ 2, *parts[1:3], 0xFF, 0xFE, *parts[3:]]), "big")
+        addresses = self._subnets.addresses[subnet["id"]]
+        address = str(addresses.network.network_address + number)
+        addresses.take(address)
+        return {"subnet_id": subnet["id"], "ip_address": address}
+
     def _take(self, network_id: str, subnet: Body, address: str | None) -> dict[str, str]:
         addresses = self._subnets.addresses[subnet["id"]]
-        if subnet["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless"):
-            raise not_simulated("addresses of SLAAC")
         if address is None:
             try:
                 address = addresses.take_next(self._chance)
@@ -116,6 +127,10 @@ class Allocator:
                 raise Refusal(409, "IpAddressAlreadyAllocated", text)
             addresses.take(address)
         return {"subnet_id": subnet["id"], "ip_address": address}
+
+
+def _is_automatic(subnet: Body) -> bool:
+    return subnet["ipv6_address_mode"] in ("slaac", "dhcpv6-stateless")
 
 
 def _is(old: dict[str, str], wanted: dict[str, str]) -> bool:

@@ -139,7 +139,7 @@ def identifiers(name: str, value: Any) -> list[str]:
 def one_of(*values: Any) -> Convert:
     def convert(name: str, value: Any) -> Any:
         if value not in values:
-            raise invalid(name, f"'{value}' is not in {list(values)}")
+            raise invalid(name, f"{value} is not in valid_values")
         return value
 
     return convert

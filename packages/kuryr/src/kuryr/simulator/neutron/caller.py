@@ -39,6 +39,6 @@ class Caller:
 def not_authorised(action: str, *attributes: str) -> Refusal:
     """As Neutron says which rules refused."""
     rule = f"rule:{action}"
-    if attributes:
-        rule = f"({' and '.join([rule, *(f'rule:{action}:{name}' for name in attributes)])})"
+    for name in attributes:
+        rule = f"({rule} and rule:{action}:{name})"
     return Refusal(403, "PolicyNotAuthorized", f"{rule} is disallowed by policy")

@@ -1,15 +1,16 @@
 """What a list gives: those that match the filters, in order, one page of them, with the fields that were asked for.
 
-As Neutron does it: values of one filter are alternatives, different filters all hold, filters that no resource has are
-ignored, and order without `sort_key` is by id. Only a `limit` makes pages and links.
+As Neutron does it: values of one filter are alternatives, different filters all hold, and order without `sort_key` is
+by id. Only a `limit` makes pages and links.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from kuryr.simulator.refusals import Body, bad_request
+from kuryr.simulator.refusals import Body, bad_request, not_simulated
 
 Query = Sequence[tuple[str, str]]
 
@@ -19,7 +20,7 @@ _TAG_FILTERS = frozenset(("tags", "tags-any", "not-tags", "not-tags-any"))
 
 @dataclass(slots=True)
 class Listing:
-    """A query, read. Raises `Refusal` for one that Neutron refuses."""
+    """A query, read."""
 
     filters: dict[str, list[str]] = field(default_factory=dict)
     tags: list[tuple[str, frozenset[str]]] = field(default_factory=list)
@@ -31,6 +32,7 @@ class Listing:
 
     @classmethod
     def of(cls, query: Query) -> "Listing":
+        """Raises `Refusal` for one that Neutron refuses."""
         found = cls()
         keys: list[str] = []
         directions: list[str] = []
@@ -51,13 +53,16 @@ class Listing:
                 found.tags.append((name, frozenset(value.split(","))))
             else:
                 found.filters.setdefault(name, []).append(value)
-        found.sort = [(key, direction == "desc") for key, direction in zip(keys, directions or ["asc"], strict=False)]
+        if len(keys) != len(directions):
+            raise bad_request("The number of sort_keys and sort_dirs must be same")
+        found.sort = [(key, direction == "desc") for key, direction in zip(keys, directions, strict=True)]
         return found
 
 
 def _limit(value: str) -> int | None:
     if not value.lstrip("-").isdigit() or int(value) < 0:
-        raise bad_request("Limit must be an integer 0 or greater and not '" + value + "'")
+        text = f"Bad limit request: Limit must be an integer 0 or greater and not '{value}'."
+        raise bad_request(text, "BadRequest")
     return int(value) or None
 
 
@@ -112,34 +117,39 @@ def _sortable(value: Any) -> tuple[bool, Any]:
 @dataclass(frozen=True, slots=True)
 class Page:
     objects: list[Body]
-    links: list[dict[str, str]] | None
+    links: list[dict[str, str]]
 
 
 def page_of(found: list[Body], listing: Listing, url: str, query: Query) -> Page:
-    """`url` is the collection's, for the links. Raises `Refusal` for a marker that there is not."""
+    """`url` is the collection's, for the links. The marker is there, but need not be one of these."""
     if listing.limit is None:
-        return Page(found, None)
+        return Page(found, [])
     start, end = 0, len(found)
     if listing.marker:
-        at = next((index for index, one in enumerate(found) if one["id"] == listing.marker), None)
-        if at is None:
-            raise bad_request(f"Invalid input for operation: marker {listing.marker}.", "InvalidInput")
-        start, end = (0, at) if listing.reverse else (at + 1, end)
+        ids = [one["id"] for one in found]
+        if listing.marker in ids:
+            at = ids.index(listing.marker)
+            start, end = (0, at) if listing.reverse else (at + 1, end)
+        elif listing.sort:
+            raise not_simulated("a marker that does not match the filters, with sort_key")
+        else:
+            at = bisect(ids, listing.marker)
+            start, end = (0, at) if listing.reverse else (at, end)
     chosen = found[max(start, end - listing.limit) : end] if listing.reverse else found[start : start + listing.limit]
     return Page(chosen, _links(chosen, listing, url, query))
 
 
 def _links(chosen: list[Body], listing: Listing, url: str, query: Query) -> list[dict[str, str]]:
+    """Neutron says `previous` on the first page too: only a page that is not full says that there is no more."""
     rest = [(name, value) for name, value in query if name not in ("marker", "page_reverse")]
-    if not chosen:
-        return []
+    full = len(chosen) == listing.limit
     links = []
-    if len(chosen) == listing.limit or listing.reverse:
-        links.append({"rel": "next", "href": f"{url}?{urlencode([*rest, ('marker', chosen[-1]['id'])])}"})
-    if listing.marker:
-        back = [*rest, ("marker", chosen[0]["id"]), ("page_reverse", "True")]
-        links.append({"rel": "previous", "href": f"{url}?{urlencode(back)}"})
-    return links
+    if full or listing.reverse:
+        links.append(("next", [*rest, *([("marker", chosen[-1]["id"])] if chosen else [])]))
+    if full or not listing.reverse:
+        marker = [("marker", chosen[0]["id"])] if chosen else []
+        links.append(("previous", [*rest, *marker, ("page_reverse", "True")]))
+    return [{"rel": rel, "href": f"{url}?{urlencode(each)}"} for rel, each in links]
 
 
 def with_fields(one: Body, fields: list[str]) -> Body:

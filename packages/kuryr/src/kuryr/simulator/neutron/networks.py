@@ -52,11 +52,15 @@ class Networks(Resource):
     def __init__(self, surroundings: Surroundings, *, mtu_bytes: int = 1500) -> None:
         super().__init__(surroundings)
         self.mtu_bytes = mtu_bytes
-        self.ports_on: Callable[[str], int] = lambda _: 0
+        self.ports_on: Callable[[str], list[str]] = lambda _: []
         self.subnet_gone: Callable[[str], None] = lambda _: None
 
     def sees(self, caller: Caller, one: Body) -> bool:
         return super().sees(caller, one) or caller.service or one["shared"] or one["router:external"]
+
+    def shown(self, caller: Caller, one: Body) -> Body:
+        found = super().shown(caller, one)
+        return found if one["router:external"] else {name: found[name] for name in found if name != "is_default"}
 
     def authorise_create(self, caller: Caller, wanted: Body) -> None:
         given = [name for name in _OPERATORS if wanted.get(name)]
@@ -102,9 +106,11 @@ class Networks(Resource):
         )
 
     def delete(self, caller: Caller, one: Body) -> None:
-        if self.ports_on(one["id"]):
+        ports = self.ports_on(one["id"])
+        if ports:
             text_ = f"Unable to complete operation on network {one['id']}. There are one or more ports still in use on "
-            raise Refusal(409, "NetworkInUse", text_ + "the network.")
+            text_ += f"the network, id for these ports is: {','.join(ports)}."
+            raise Refusal(409, "NetworkInUse", text_)
         for subnet in tuple(one["subnets"]):
             self.subnet_gone(subnet)
         self.remove(one)

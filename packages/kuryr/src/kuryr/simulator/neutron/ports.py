@@ -77,7 +77,6 @@ class Ports(Resource):
         self._allocator = allocator
         self._groups = groups
         self._by_mac: dict[tuple[str, str], str] = {}
-        self._on_network: dict[str, int] = {}
         self._subscribers: dict[object, Callable[[str], None]] = {}
         self.filters = {"fixed_ips": _has_address, "security_groups": _has_group}
 
@@ -90,6 +89,22 @@ class Ports(Resource):
         if caller.privileged:
             return one
         return {name: value for name, value in one.items() if name not in _UNSEEN}
+
+    def makes_for_others(self, caller: Caller) -> bool:
+        return caller.privileged
+
+    def deletes(self, caller: Caller, one: Body) -> bool:
+        return caller.privileged or caller.owns(one)
+
+    def check_together(self, wanted: list[Body]) -> None:
+        macs = [(one["network_id"], one["mac_address"]) for one in wanted if "mac_address" in one]
+        for mac in macs:
+            if macs.count(mac) > 1:
+                # a real one tries again and again before it says so, for minutes
+                text_ = (
+                    "Failed to create a duplicate Port: for attribute(s) ['mac_address', 'network_id'] with value(s) "
+                )
+                raise Refusal(409, "NeutronDbObjectDuplicateEntry", text_ + f"{mac[0]}-{mac[1]}")
 
     def authorise_create(self, caller: Caller, wanted: Body) -> None:
         network = self._networks.find(caller, wanted["network_id"])
@@ -119,7 +134,7 @@ class Ports(Resource):
             raise _mac_in_use(network["id"], mac)
         secure: bool = {**network, **wanted}["port_security_enabled"]
         groups = self._groups_of(caller, wanted, secure=secure)
-        addresses = self._allocator.allocate(network["id"], wanted.get("fixed_ips"))
+        addresses = self._allocator.allocate(network["id"], wanted.get("fixed_ips"), mac)
         port = {
             "id": self.surroundings.identifiers.uuid(),
             "name": wanted["name"],
@@ -131,7 +146,7 @@ class Ports(Resource):
             "device_id": wanted["device_id"],
             "device_owner": wanted["device_owner"],
             "fixed_ips": addresses,
-            "allowed_address_pairs": wanted["allowed_address_pairs"],
+            "allowed_address_pairs": _pairs(wanted["allowed_address_pairs"], mac),
             "extra_dhcp_opts": [],
             "security_groups": groups,
             "description": wanted["description"],
@@ -148,7 +163,6 @@ class Ports(Resource):
         }
         self.hosts.bind(port, wanted.get("binding:host_id", ""))
         self._by_mac[network["id"], mac] = port["id"]
-        self._on_network[network["id"]] = self._on_network.get(network["id"], 0) + 1
         self.keep(port)
         if port["binding:host_id"]:
             port["revision_number"] += 2  # by the binding, which comes after the create
@@ -165,16 +179,19 @@ class Ports(Resource):
             self._check_groups(caller, after["security_groups"], secure=after["port_security_enabled"])
         if "fixed_ips" in changes:
             held = one["fixed_ips"]
-            changes["fixed_ips"] = self._allocator.allocate(one["network_id"], changes["fixed_ips"], held)
+            changes["fixed_ips"] = self._allocator.allocate(one["network_id"], changes["fixed_ips"], mac, held)
             self._allocator.release([address for address in held if address not in changes["fixed_ips"]])
         if mac != one["mac_address"]:
             del self._by_mac[one["network_id"], one["mac_address"]]
             self._by_mac[one["network_id"], mac] = one["id"]
+        if "allowed_address_pairs" in changes:
+            changes["allowed_address_pairs"] = _pairs(changes["allowed_address_pairs"], mac)
         host = changes.pop("binding:host_id", None)
         one.update(changes)
         if host is not None and (host != one["binding:host_id"] or one["binding:vif_type"] == "binding_failed"):
             self.hosts.bind(one, host)
             one["status"] = "DOWN"
+            one["revision_number"] += 2 if host else -1  # as the binding counts, which is an object of its own
         self.touch(one)
         self._tell(one)
 
@@ -189,7 +206,6 @@ class Ports(Resource):
         """It is gone, whosever it was."""
         self._allocator.release(one["fixed_ips"])
         del self._by_mac[one["network_id"], one["mac_address"]]
-        self._on_network[one["network_id"]] -= 1
         self.remove(one)
         self._tell(one)
 
@@ -218,9 +234,9 @@ class Ports(Resource):
 
         return undo
 
-    def on_network(self, network_id: str) -> int:
-        """How many ports are on it."""
-        return self._on_network.get(network_id, 0)
+    def on_network(self, network_id: str) -> list[str]:
+        """Ids of the ports on it."""
+        return [port["id"] for port in self.objects.values() if port["network_id"] == network_id]
 
     def _bound(self, port_id: str, host: str) -> Body | None:
         port = self.objects.get(port_id)
@@ -265,7 +281,6 @@ class Ports(Resource):
         for group in groups:
             self._groups.find(caller, group)
         if groups and not secure:
-            text_ = "Port Security must be enabled in order to have allowed address pairs on a port."
             text_ = "Port has security group associated. Cannot disable port security or IP address until security "
             text_ += "group is removed."
             raise Refusal(409, "PortSecurityPortHasSecurityGroup", text_)
@@ -274,6 +289,10 @@ class Ports(Resource):
 def _mac_in_use(network_id: str, mac: str) -> Refusal:
     text_ = f"Unable to complete operation for network {network_id}. The mac address {mac} is in use."
     return Refusal(409, "MacAddressInUse", text_)
+
+
+def _pairs(pairs: list[Body], mac: str) -> list[Body]:
+    return [{"mac_address": mac, **pair} for pair in pairs]
 
 
 def _has_address(port: Body, values: list[str]) -> bool:

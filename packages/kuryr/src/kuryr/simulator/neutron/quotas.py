@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kuryr.openstack.session import Answer
+from kuryr.simulator.neutron.attributes import boolean
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource
 from kuryr.simulator.neutron.wire import answered, read_body
-from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers, not_simulated
+from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid_operation, neutron_headers, not_simulated
 from kuryr.simulator.requests import Request
 
 _NOT_HERE = {"router_route": 30, "floatingip": -1, "rbac_policy": 10, "trunk": -1}
@@ -40,12 +41,18 @@ class Quotas:
         if 0 <= limit < self._used(name, project_id) + count:
             raise Refusal(409, "OverQuota", f"Quota exceeded for resources: ['{name}'].")
 
-    def change(self, project_id: str, changes: Body) -> None:
-        """Raises `Refusal`."""
+    def change(self, project_id: str, changes: Body, *, force: bool = False) -> None:
+        """Raises `Refusal`; unless it is forced also for a limit below what is used."""
         unknown = [name for name in changes if name not in self.defaults]
         if unknown:
             raise bad_request(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
         read = {name: _limit(name, value) for name, value in changes.items()}
+        for name, limit in read.items():
+            used = self._used(name, project_id)
+            if 0 <= limit < used and not force:
+                raise bad_request(
+                    f"Quota limit {limit} for {name} must be greater than or equal to already used {used}"
+                )
         self.own.setdefault(project_id, {}).update(read)
 
     def _used(self, name: str, project_id: str) -> int:
@@ -71,10 +78,12 @@ def answer_quotas(quotas: Quotas, parts: tuple[str, ...], caller: Caller, reques
             return answered(200, {"quota": quotas.details(project)}, request)
         return answered(200, {"quota": quotas.defaults if rest == ("default",) else quotas.limits(project)}, request)
     if request.method == "PUT":
-        quotas.change(project, _wanted(request))
+        wanted = _wanted(request)
+        force = boolean("force", wanted.pop("force", False))
+        quotas.change(project, {name: value for name, value in wanted.items() if name != "check_limit"}, force=force)
         return answered(200, {"quota": quotas.limits(project)}, request)
     if quotas.own.pop(project, None) is None:
-        raise Refusal(404, "ProjectQuotaNotFound", f"Quota for project {project} could not be found.")
+        raise Refusal(404, "TenantQuotaNotFound", f"Quota for project {project} could not be found.")
     return Answer(204, b"", neutron_headers(request.request_id))
 
 
@@ -82,14 +91,14 @@ def _wanted(request: Request) -> Body:
     body = read_body(request).get("quota")
     if not isinstance(body, dict):
         raise bad_request("Unable to find 'quota' in request body")
-    return {name: value for name, value in body.items() if name not in ("force", "check_limit")}
+    return body
 
 
 def _limit(name: str, value: Any) -> int:
     try:
         found = int(value)
     except (TypeError, ValueError):
-        raise bad_request(f"Invalid input for {name}. Reason: '{value}' is not an integer.") from None
+        raise invalid_operation(f"'{value}' is not an integer") from None
     if found < -1:
         raise bad_request(f"Invalid input for {name}. Reason: '{value}' is too small - must be at least '-1'.")
     return found

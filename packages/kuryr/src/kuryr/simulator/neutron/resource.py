@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from kuryr.simulator.identifiers import Identifiers, neutron_time
-from kuryr.simulator.neutron.attributes import Attributes
+from kuryr.simulator.neutron.attributes import Attributes, boolean
 from kuryr.simulator.neutron.caller import Caller
 from kuryr.simulator.neutron.collection import Matches
-from kuryr.simulator.refusals import Body, Refusal
+from kuryr.simulator.refusals import Body, Refusal, bad_request, not_simulated
+
+_FILTERS = frozenset(("revision_number", "created_at", "updated_at"))
+"""Those of every resource, beside its attributes."""
 
 
 class Surroundings:
@@ -65,6 +68,22 @@ class Resource:
             return one
         hidden = [name for name, attribute in self.attributes.items() if attribute.operator]
         return {name: value for name, value in one.items() if name not in hidden} if hidden else one
+
+    def makes_for_others(self, caller: Caller) -> bool:
+        """The policy lets the caller make one that belongs to another project."""
+        return caller.admin
+
+    def check_filters(self, filters: dict[str, list[str]]) -> None:
+        """Raises `Refusal` for one that there is not."""
+        unknown = [name for name in filters if name not in self.attributes and name not in _FILTERS]
+        if "changed_since" in unknown:
+            raise not_simulated("the filter changed_since")
+        if unknown:
+            raise bad_request(f"{unknown} is invalid attribute for filtering")
+        for name, values in filters.items():
+            if name in self.attributes and self.attributes[name].convert is boolean:
+                for value in values:
+                    boolean(name, value)
 
     def authorise_create(self, caller: Caller, wanted: Body) -> None:
         """Raises `Refusal`, by the policy."""

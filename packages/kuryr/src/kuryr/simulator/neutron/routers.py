@@ -39,7 +39,7 @@ class Routers(Resource):
         "routes": Attribute(only([]), []),
         "availability_zone_hints": Attribute(only([]), []),
         "flavor_id": Attribute(only(None), None),
-        "ha": Attribute(only(True), True),
+        "ha": Attribute(only(True), True, operator=True),
         "distributed": Attribute(only(False), False),
         **{name: read_only() for name in ("id", "status", "external_gateways", "availability_zones")},
     }
@@ -69,6 +69,7 @@ class Routers(Resource):
                 "external_gateway_info": None,
                 "description": wanted["description"],
                 "availability_zones": [],
+                "ha": True,
                 "availability_zone_hints": [],
                 "enable_default_route_ecmp": False,
                 "enable_default_route_bfd": False,
@@ -97,7 +98,8 @@ class Routers(Resource):
 
     def delete(self, caller: Caller, one: Body) -> None:
         if any(port["device_owner"] == INTERFACE for port in self._of(one)):
-            raise Refusal(409, "RouterInUse", f"Router {one['id']} still has ports")
+            attached = ",".join(port["id"] for port in self._of(one) if port["device_owner"] == INTERFACE)
+            raise Refusal(409, "RouterInUse", f"Router {one['id']} has ports still attached: {attached}")
         self.forget(one)
 
     def forget(self, one: Body) -> None:
@@ -153,9 +155,6 @@ class Routers(Resource):
         for port in self._of(router):
             for one in port["fixed_ips"]:
                 other = self._subnets.objects[one["subnet_id"]]
-                if other["id"] == subnet["id"]:
-                    text_ = f"Router already has a port on subnet {subnet['id']}"
-                    raise bad_request(f"Bad router request: {text_}.", "BadRequest")
                 if self._subnets.addresses[other["id"]].network.overlaps(self._subnets.addresses[subnet["id"]].network):
                     text_ = (
                         f"Cidr {subnet['cidr']} of subnet {subnet['id']} overlaps with cidr {other['cidr']} of subnet"
@@ -170,9 +169,9 @@ class Routers(Resource):
         self._clear_gateway(router)
         addresses = wanted.get("external_fixed_ips") or None
         port = self._make_port(caller, router, network["id"], addresses, GATEWAY)
-        shown = {"network_id": network["id"], "external_fixed_ips": port["fixed_ips"]}
-        router["external_gateway_info"] = {**shown, "enable_snat": True}
-        router["external_gateways"] = [shown]
+        outside = {"network_id": network["id"], "external_fixed_ips": port["fixed_ips"]}
+        router["external_gateway_info"] = {**outside, "enable_snat": True}
+        router["external_gateways"] = [outside]
 
     def _clear_gateway(self, router: Body) -> None:
         for port in self._of(router):
@@ -207,7 +206,7 @@ class Routers(Resource):
         subnets = [one["subnet_id"] for one in port["fixed_ips"]]
         return {
             "id": router["id"],
-            "tenant_id": router["project_id"],
+            "project_id": router["project_id"],
             "port_id": port["id"],
             "network_id": port["network_id"],
             "subnet_id": subnets[-1] if subnets else None,

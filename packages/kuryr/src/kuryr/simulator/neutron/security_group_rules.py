@@ -17,9 +17,12 @@ from kuryr.simulator.neutron.attributes import (
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
-from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid
+from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid, not_simulated
 
-_PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "ipv6-icmp": 58, "sctp": 132}
+_PROTOCOLS = (
+    "ah", "dccp", "egp", "esp", "gre", "hopopt", "icmp", "igmp", "ip", "ipip", "ipv6-encap", "ipv6-frag", "ipv6-icmp",
+    "icmpv6", "ipv6-nonxt", "ipv6-opts", "ipv6-route", "ospf", "pgm", "rsvp", "sctp", "tcp", "udp", "udplite", "vrrp",
+)  # fmt: skip
 _WITH_PORTS = frozenset(("tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136"))
 _SAME = (
     "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix", "remote_group_id",
@@ -31,9 +34,9 @@ def _protocol(_: str, value: Any) -> str | None:
         return None
     found = str(value).lower()
     if found in _PROTOCOLS or (found.isdigit() and int(found) <= 255):
-        return found
-    text_ = f"Security group rule protocol {value} not supported. Only protocol values "
-    text_ += f"{sorted(_PROTOCOLS)} and integer representations [0 to 255] are supported."
+        return "ipv6-icmp" if found == "icmpv6" else found
+    text_ = f"Security group rule protocol {value} not supported. Only protocol values (None, 'any', "
+    text_ += f"{', '.join(map(repr, _PROTOCOLS))}) and integer representations [0 to 255] are supported."
     raise bad_request(text_, "SecurityGroupRuleInvalidProtocol")
 
 
@@ -53,10 +56,10 @@ def _prefix(name: str, value: Any) -> str | None:
     if value is None:
         return None
     try:
-        ipaddress.ip_network(value, strict=False)
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise invalid(name, f"'{value}' is not a valid IP subnet") from None
-    return str(value)
+    return str(value) if "/" in str(value) else str(network)
 
 
 class SecurityGroupRules(Resource):
@@ -87,7 +90,7 @@ class SecurityGroupRules(Resource):
         self._of: dict[str, dict[str, None]] = {}
 
     def not_found(self, object_id: str) -> Refusal:
-        return Refusal(404, "SecurityGroupRuleNotFound", f"Security group rule {object_id} does not exist.")
+        return Refusal(404, "SecurityGroupRuleNotFound", f"Security group rule {object_id} does not exist")
 
     def of(self, group_id: str) -> list[Body]:
         return [self.objects[rule] for rule in self._of.get(group_id, ())]
@@ -132,6 +135,9 @@ class SecurityGroupRules(Resource):
         if not caller.admin and not caller.owns(one):
             raise not_authorised("update_security_group_rule")
 
+    def update(self, caller: Caller, one: Body, changes: Body) -> None:
+        raise not_simulated("changes of security group rules, to which a real one answers 500")
+
     def delete(self, caller: Caller, one: Body) -> None:
         self.groups[one["security_group_id"]]["revision_number"] += 1
         self.forget(one)
@@ -158,7 +164,7 @@ class SecurityGroupRules(Resource):
             text_ = f"Security group rule for ethertype '{wanted['ethertype']}' not supported. Allowed values are"
             raise bad_request(f"{text_} ['IPv4', 'IPv6'].", "SecurityGroupRuleInvalidEtherType")
         if wanted["remote_ip_prefix"] and wanted["remote_group_id"]:
-            text_ = "Only remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
+            text_ = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
             raise bad_request(text_, "SecurityGroupMultipleRemoteEntites")
         if wanted["remote_group_id"]:
             self._group(caller, wanted["remote_group_id"])

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from kuryr.simulator.identifiers import neutron_time
 from kuryr.simulator.neutron.attributes import (
-    REQUIRED,
     UNSET,
     Attribute,
     Attributes,
@@ -28,7 +27,7 @@ class SecurityGroups(Resource):
     name = "security_group"
     collection = "security-groups"
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), REQUIRED),
+        "name": Attribute(text(255), ""),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "description": Attribute(text(255), ""),

@@ -24,7 +24,7 @@ from kuryr.simulator.neutron.tags import answer_tags
 from kuryr.simulator.neutron.verbs import Verbs
 from kuryr.simulator.neutron.wire import answered, read_body
 from kuryr.simulator.refusals import Body, Refusal, neutron_refused, not_simulated
-from kuryr.simulator.requests import Request
+from kuryr.simulator.requests import IDENTITY, NETWORK, Request
 
 VERSION = "v2.0"
 _NOT_FOUND = Refusal(404, "HTTPNotFound", "The resource could not be found.")
@@ -42,7 +42,7 @@ _KNOWN_TO_NEUTRON = frozenset(
 
 
 class NetworkService:
-    """Everything of one cloud's networks. `hosts` has the chassis; `ports.plug` is called by who simulates a node."""
+    """Everything of one cloud's networks. `hosts` has the chassis; `url` is the cloud's."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class NetworkService:
     ) -> None:
         surroundings = Surroundings(identifiers, chance, now)
         self._tokens = tokens
-        self._url = url
+        self._cloud_url = url
         self.hosts = Hosts()
         self.networks = Networks(surroundings)
         self.subnets = Subnets(surroundings, self.networks)
@@ -80,7 +80,10 @@ class NetworkService:
         )
         self._by_collection = {one.collection: one for one in resources}
         self.quotas = Quotas({one.name: one for one in resources})
-        self._verbs = Verbs(self.quotas, url)
+        self._verbs = Verbs(self.quotas, self._url)
+
+    def _url(self) -> str:
+        return self._cloud_url() + NETWORK
 
     def handle(self, request: Request) -> Answer:
         """See `Cloud.handle`."""
@@ -102,7 +105,8 @@ class NetworkService:
             raise _NOT_FOUND
         token = self._tokens.find(request.headers.get("X-Auth-Token", ""))
         if token is None or not token.project_id:
-            headers = {"Content-Type": "application/json", "WWW-Authenticate": "Keystone uri"}
+            where = f'Keystone uri="{self._cloud_url()}{IDENTITY}/v3"'
+            headers = {"Content-Type": "application/json", "WWW-Authenticate": where}
             return Answer(401, _UNAUTHENTICATED, headers)
         caller = Caller(token.project_id, token.user_id, frozenset(token.roles), request.request_id)
         parts = (*parts[1:-1], parts[-1].removesuffix(".json"))

@@ -87,12 +87,15 @@ class Subnets(Resource):
         network = self._networks.find(caller, wanted["network_id"])
         pool_id, block = self._block(caller, wanted)
         for other in self.of(network["id"]):
+            if other["ip_version"] == block.version and other["subnetpool_id"] != pool_id:
+                text_ = "Subnets hosted on the same network must be allocated from the same subnet pool."
+                raise bad_request(text_, "NetworkSubnetPoolAffinityError")
             if _network(other["cidr"]).overlaps(block):
                 text_ = f"Requested subnet with cidr: {block} for network: {network['id']} overlaps with another subnet"
                 raise invalid_operation(text_)
         gateway = wanted.get("gateway_ip", UNSET)
         if gateway is UNSET:
-            gateway = str(block[1 if block.num_addresses > 2 else 0])
+            gateway = str(block[1 if block.version == 4 and block.num_addresses > 2 else 0])
         pools = _pools(wanted.get("allocation_pools", UNSET), block, gateway)
         kind = type(block.network_address)
         one = self.keep(
@@ -172,7 +175,7 @@ def _pools(wanted: Any, block: Network, gateway: str | None) -> list[Pool]:
         return [_given(pool, block) for pool in wanted]
     first, last = int(block.network_address), int(block.broadcast_address)
     if block.num_addresses > 2:
-        first, last = first + 1, last - (block.version == 4)
+        first, last = first + (block.version == 4), last - (block.version == 4)
     return list(_around(first, last, int(ipaddress.ip_address(gateway)) if gateway else None))
 
 

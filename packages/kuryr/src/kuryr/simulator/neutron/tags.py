@@ -12,6 +12,9 @@ from kuryr.simulator.requests import Request
 
 def answer_tags(resource: Resource, object_id: str, tag: str, caller: Caller, request: Request) -> Answer:
     """Raises `Refusal`."""
+    if object_id not in resource.objects:
+        text = "Request Failed: internal server error while processing your request."
+        raise Refusal(500, "HTTPInternalServerError", text)  # so does a real one
     one = resource.find(caller, object_id)
     if request.method == "GET":
         if not tag:
