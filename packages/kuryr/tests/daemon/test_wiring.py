@@ -174,6 +174,41 @@ class TestUnplug:
         assert not kernel.links
         assert not vswitch.ports()
 
+    async def test_what_nobody_knows_costs_no_transaction(
+        self, wiring: Wiring, vswitch: FakeVswitch, kernel: FakeKernel
+    ) -> None:
+        await wiring.plug(sandbox(), interface(), timeout_s=5)
+        for _time in range(5):
+            await wiring.unplug("c0", "eth0")
+            await wiring.unplug("never", "eth0")
+        assert vswitch.deletions == 1
+
+    async def test_a_port_that_could_not_be_undone_is_deleted_though_the_copy_does_not_show_it(
+        self, kernel: FakeKernel
+    ) -> None:
+        class Losing(FakeVswitch):
+            """OVSDB goes away when the port was sent, and comes back with it; the copy is behind."""
+
+            async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
+                await super().add_port(bridge, name, record)
+                raise VswitchUnavailable("the connection broke")
+
+            async def del_port(self, name: str) -> None:
+                self.deletions += 1
+                raise VswitchUnavailable("no connection")
+
+            def ports(self) -> dict[str, SandboxRecord]:
+                return {}
+
+        vswitch = Losing("br-int")
+        wiring = Wiring(kernel, vswitch)
+        with pytest.raises(VswitchUnavailable):
+            await wiring.plug(sandbox(), interface(), timeout_s=5)
+        for times in (2, 3):
+            with pytest.raises(VswitchUnavailable):
+                await wiring.unplug("c0", "eth0")
+            assert vswitch.deletions == times
+
     async def test_an_unreachable_database_is_an_error_so_that_the_runtime_asks_again(self, kernel: FakeKernel) -> None:
         wiring = Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock", timeout_s=0.01))
         with pytest.raises(VswitchUnavailable):
