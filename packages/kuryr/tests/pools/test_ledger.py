@@ -59,6 +59,19 @@ def test_a_port_left_by_a_killed_controller_goes_to_the_next_pod() -> None:
     assert case.reserve("a") == 4
 
 
+def test_what_a_new_leader_finds_goes_to_nobody_before_the_last_ones_calls_are_over_but_may_be_deleted() -> None:
+    case = Case()
+    case.claimed.add("port-5")
+    case.ledger.replace([_port(4), _port(5)], unchanged_since=())
+    case.ledger.rest_all(until=60.0)
+    case.take_back("port-5", now=1.0)
+    assert [case.reserve("a", now=59.0), case.reserve("b", now=60.0), case.reserve("c", now=60.0)] == [0, 4, 5]
+    case.ledger.release(PodUid("b"))
+    case.ledger.rest_all(until=1000.0)
+    case.ledger.surplus(POOL, keep=0, now=60.0)
+    assert [port.id for port in case.ledger.surplus(POOL, keep=0, now=60.0 + COOL_DOWN_S)] == ["port-4"]
+
+
 def test_a_claimed_port_is_not_free_although_nothing_here_remembers_who_has_it() -> None:
     case = Case()
     case.claimed.add("port-4")

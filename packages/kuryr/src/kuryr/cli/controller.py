@@ -197,6 +197,7 @@ async def _lead(
 
     informers.tell_released(ledger)
     await servers.answer(source.resync)
+    ledger.rest_all(until=asyncio.get_running_loop().time() + configuration.neutron.timeout_s)
     ports = PortController(
         runtime.client,
         source,

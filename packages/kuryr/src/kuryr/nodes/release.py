@@ -154,10 +154,10 @@ class ReleaseController:
         """What went wrong with this step, and does not keep the others."""
         try:
             await self._apply(step)
-        except OpenStackError as error:
+        except (OpenStackError, kube.Conflict) as error:
             return error
-        except (kube.Conflict, kube.NotFound):
-            return None  # another state by now: its event brings the key again
+        except kube.NotFound:
+            return None  # gone: its event brings the key again
         return None
 
     async def _apply(self, step: Step) -> None:

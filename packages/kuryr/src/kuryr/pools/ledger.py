@@ -44,6 +44,7 @@ class PortLedger:
         self._used: set[Slot] = set()  # a pod of our time had it: it cools down before another gets it
         self._deleting: set[Slot] = set()
         self._retired: set[PoolUid] = set()
+        self._rests_until: dict[Slot, float] = {}  # an earlier leader's call about the port may still take effect
 
     def ports(self, pool: PoolUid) -> list[Port]:
         """Our ports of a pool, lowest slot first."""
@@ -82,6 +83,12 @@ class PortLedger:
             self._reserved[pod] = slot
             self._holders[slot] = pod
         return slot
+
+    def rest_all(self, until: float) -> None:
+        """What is there now is given to nobody before that time: an earlier leader's delete that it gave up, or a claim
+        that it wrote, may still come. It may be deleted, which is the same twice.
+        """
+        self._rests_until = dict.fromkeys(self._ports, until)
 
     def retire(self, pool: PoolUid) -> None:
         """The pool's node is no more: nothing of it is given out from now on."""
@@ -180,6 +187,7 @@ class PortLedger:
                 del self._slots_of[slot.pool_uid]
         self._deleting.discard(slot)
         self._idle_since.pop(slot, None)
+        self._rests_until.pop(slot, None)
         self._used.discard(slot)
 
     def forget(self, port_id: PortId) -> None:
@@ -208,9 +216,10 @@ class PortLedger:
         return now - self._idle_since.setdefault(slot, now) >= self._cool_down_s
 
     def _free(self, pool: PoolUid, now: float) -> list[Slot]:
-        """Idle, and not cooling down after another pod."""
+        """Idle, and not cooling down after another pod, or after another leader."""
         idle = filter(self._is_idle, self._slots_of.get(pool, ()))
-        return sorted(slot for slot in idle if slot not in self._used or self._is_ripe(slot, now))
+        rested = (slot for slot in idle if self._rests_until.get(slot, now) <= now)
+        return sorted(slot for slot in rested if slot not in self._used or self._is_ripe(slot, now))
 
     def _lowest_unused(self, pool: PoolUid) -> Slot:
         taken = (self._ports, self._holders, self._burnt, self._deleting)

@@ -61,9 +61,9 @@ class PoolSource:
         port = self._ledger.port(slot)
         if port is not None and self._is_elsewhere(port, pool.spec.node):
             # moved behind our back, or the node has another host id since: nobody could be plugged with it
-            await self._neutron.delete_port(port.id)
-            self._ledger.forget(PortId(port.id))
-            port = None
+            self._ledger.release(pod)
+            self._ledger.mark_deleting(slot)
+            return await self.acquire(pool, pod)
         if port is None:
             port = await self._make(pool, slot)
             self._ledger.add(port)
