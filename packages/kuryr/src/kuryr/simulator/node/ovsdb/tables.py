@@ -142,6 +142,8 @@ class _Transaction:
 
     def commit(self) -> Changes:
         """Raises Refused."""
+        if not any(self._changed.values()):
+            return {}
         counts = self._collect()
         self._check_names()
         self._tables.references = +counts
@@ -192,8 +194,9 @@ class _Transaction:
 
     def _check_names(self) -> None:
         for table, changed in self._changed.items():
-            if any(changed.values()) and "name" in SCHEMA[table].columns:
-                names = Counter(row["name"] for _, row in self._rows(table))
+            new = {row["name"] for row in changed.values() if row is not None and "name" in row}
+            if new:
+                names = Counter(row["name"] for _, row in self._rows(table) if row["name"] in new)
                 for row in changed.values():
                     if row is not None and names[row["name"]] > 1:
                         raise Refused("constraint violation", f"{table} would have {row['name']!r} twice")
