@@ -15,7 +15,7 @@ from kuryr.daemon.cni.server import SocketInUse
 from kuryr.model.configuration import Configuration, Daemon
 from kuryr.model.resources import KINDS, SANDBOX_FINALIZER, Address, Interface, KuryrPort, KuryrPortSpec
 from kuryr.simulator.node.cni import CniFailed
-from kuryr.simulator.node.machine import SimulatedMachine
+from kuryr.simulator.node.machine import Endpoint, SimulatedMachine
 
 from .clouds import Ports
 from .effects import local_gate
@@ -97,6 +97,7 @@ async def add_and_delete(world: World, machine: SimulatedMachine, cloud: Ports) 
     (tap,) = [one for one in machine.namespaces.host.devices.values() if one.kind == "veth"]
     assert machine.switch.forwards(tap.name)
     assert machine.chassis.flows == {"port-1": tap.name}
+    assert machine.endpoints() == (Endpoint("port-1", NETNS, "02:00:00:00:00:01", ("10.1.0.5",)),)
     assert cloud.active == {("port-1", HOST)}
     await call_until_done(machine, "DEL")
     await asyncio.sleep(1)

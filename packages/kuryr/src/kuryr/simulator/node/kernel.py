@@ -100,10 +100,10 @@ class SimulatedKernel:
             raise KernelError(message)
         if len(request.host_ifname) > _LONGEST_NAME:
             raise KernelError(f"could not create {request.host_ifname}: Numerical result out of range")
+        self._namespaces.delete(HOST, request.host_ifname)
         stale = inside.devices.get(request.ifname)
         if stale is not None and stale.kind != "veth":
             raise KernelError(f"the sandbox already has a device {request.ifname!r} which is not ours")
-        self._namespaces.delete(HOST, request.host_ifname)
         self._namespaces.delete(request.netns, request.ifname)
         tap = Device(
             index=index, name=request.host_ifname, kind="veth", mac_address=_mac_address(index), mtu=request.mtu
@@ -113,16 +113,12 @@ class SimulatedKernel:
         return tap
 
     def _configure_outside(self, request: AttachRequest) -> None:
-        device = self._namespaces.host.devices.get(request.host_ifname)
-        if device is None:
-            raise KernelError(f"could not set {request.host_ifname} up: No such device")
-        device.alias, device.up = _ALIAS_PREFIX + request.owner, True
+        self._namespaces.set_up(HOST, request.host_ifname, link_local=False)
+        self._namespaces.host.devices[request.host_ifname].alias = _ALIAS_PREFIX + request.owner
 
     def _configure_inside(self, request: AttachRequest) -> None:
-        inside = self._namespaces.enter(request.netns)
-        if request.ifname not in inside.devices:
-            raise KernelError(f"could not set {request.ifname} up: No such device")
-        inside.devices["lo"].up = inside.devices[request.ifname].up = True
+        for name in ("lo", request.ifname):
+            self._namespaces.set_up(request.netns, name)
         for address in request.addresses:
             self._namespaces.add_address(request.netns, request.ifname, address)
         for route in request.routes:
@@ -137,10 +133,8 @@ class SimulatedKernel:
         await self._pass(f"configure {ifname}", lambda: self._set_host_link(ifname, bare), changes=changes)
 
     def _set_host_link(self, ifname: str, wanted: set[Address]) -> None:
+        self._namespaces.set_up(HOST, ifname, link_local=False)
         host = self._namespaces.host
-        if ifname not in host.devices:
-            raise KernelError(f"could not look at the link {ifname}: No such device")
-        host.devices[ifname].up = True
         there = {address for name, address in host.addresses if name == ifname}
         for one in sorted(there - wanted, key=str):
             self._namespaces.delete_address(HOST, ifname, one)

@@ -46,8 +46,9 @@ class Namespaces:
 
     def clear(self) -> None:
         """As when the machine restarts."""
-        self._by_path = {HOST: Netns()}
-        self.add(HOST, Device(index=1, name="lo", kind="", mac_address="00:00:00:00:00:00", mtu=65536, up=True))
+        self._by_path = {}
+        self.make(HOST)
+        self.set_up(HOST, "lo")
 
     def subscribe(self, heard: Callable[[], None]) -> None:
         """Calls `heard` when a device of the host came or went."""
@@ -117,7 +118,23 @@ class Namespaces:
             self._delete_one(*device.peer)
         self._tell()
 
+    def set_up(self, path: str, name: str, *, link_local: bool = True) -> None:
+        """With the addresses that the kernel gives a device then. Raises KernelError."""
+        device = self.enter(path).devices.get(name)
+        if device is None:
+            raise KernelError(f"could not set {name} up: No such device")
+        if device.up:
+            return
+        device.up = True
+        if name == "lo":
+            own: tuple[Address, ...] = (Address("127.0.0.1", 8), Address("::1", 128))
+        else:
+            own = (Address(_link_local(device.mac_address), 64),) if link_local else ()
+        for address in own:
+            self.add_address(path, name, address)
+
     def add_address(self, path: str, name: str, address: Address) -> None:
+        """With the route to its prefix. Raises KernelError."""
         netns = self.enter(path)
         bare = (name, Address(address.ip, address.prefix_length))
         if name not in netns.devices:
@@ -125,15 +142,22 @@ class Namespaces:
         if bare in netns.addresses:
             raise KernelError(f"could not add the address {address.ip}: File exists")
         netns.addresses.append(bare)
+        netns.routes += [one for one in _connected(name, address) if one not in netns.routes]
 
     def delete_address(self, path: str, name: str, address: Address) -> None:
-        self.enter(path).addresses.remove((name, Address(address.ip, address.prefix_length)))
+        netns = self.enter(path)
+        netns.addresses.remove((name, Address(address.ip, address.prefix_length)))
+        kept = [route for device, other in netns.addresses if device == name for route in _connected(name, other)]
+        gone = [one for one in _connected(name, address) if one not in kept]
+        netns.routes = [one for one in netns.routes if one not in gone]
 
     def add_route(self, path: str, name: str, route: Route) -> None:
         netns = self.enter(path)
         if route.gateway is not None and not route.onlink and not _reaches(netns, name, route.gateway):
             asked = f"{route.destination} via {route.gateway}"
             raise KernelError(f"could not add the route {asked}: Nexthop has invalid gateway. (Network is unreachable)")
+        if any(other.destination == route.destination for _, other in netns.routes):  # on whichever device
+            raise KernelError(f"could not add the route {route.destination}: File exists")
         netns.routes.append((name, route))
 
     def _delete_one(self, path: str, name: str) -> None:
@@ -153,3 +177,16 @@ def _reaches(netns: Netns, name: str, gateway: str) -> bool:
     prefixes = [f"{one.ip}/{one.prefix_length}" for device, one in netns.addresses if device == name]
     prefixes += [one.destination for device, one in netns.routes if device == name and one.gateway is None]
     return there.is_link_local or any(there in ipaddress.ip_network(one, strict=False) for one in prefixes)
+
+
+def _connected(name: str, address: Address) -> list[tuple[str, Route]]:
+    network = ipaddress.ip_network(f"{address.ip}/{address.prefix_length}", strict=False)
+    alone = network.version == 4 and network.prefixlen == 32
+    return [] if alone or name == "lo" else [(name, Route(str(network)))]
+
+
+def _link_local(mac_address: str) -> str:
+    """RFC 4291, appendix A: made of the MAC."""
+    octets = bytes.fromhex(mac_address.replace(":", ""))
+    host = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + host))
