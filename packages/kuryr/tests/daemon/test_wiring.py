@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from kuryr.daemon.checking import diff_sandbox
+from kuryr.daemon.cni.results import Result, ResultInterface, ResultIp, ResultRoute
 from kuryr.daemon.kernel import KernelError, NetnsGone
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.ovsdb.vswitch import OvsdbVswitch
 from kuryr.daemon.records import SandboxRecord
-from kuryr.daemon.sandbox import host_ifname
+from kuryr.daemon.sandbox import Address, desire_routes, host_ifname
 from kuryr.daemon.shield import finish
 from kuryr.daemon.vswitch import NotInstalled, PortInUse, VswitchUnavailable
 from kuryr.daemon.wiring import KeyedLock, Wiring
 
-from .conftest import OvsdbServer
+from .conftest import OvsdbServer, run
 from .examples import interface, record, sandbox
 from .fakes import FakeKernel, FakeVswitch
 
@@ -317,6 +321,43 @@ class TestWithTheRealParts:
         await wiring.unplug("c0", "eth0")
         assert await netlink_kernel.get_owners() == {}
         assert await ovsdb_server.vsctl("list-ports", "br-int") == ""
+
+    async def test_what_was_plugged_is_as_check_wants_it_until_it_is_changed(
+        self,
+        netlink_kernel: NetlinkKernel,
+        make_netns: Callable[[], str],
+        ovsdb_server: OvsdbServer,
+        ovsdb_vswitch: OvsdbVswitch,
+    ) -> None:
+        wiring = Wiring(netlink_kernel, ovsdb_vswitch)
+        netns = make_netns()
+        addresses = (Address("10.1.0.5", 16, "10.1.0.1"), Address("fd00:1::5", 64, "fd00:1::1"))
+        spec = replace(interface(), addresses=addresses)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(wiring.plug(sandbox(netns=netns), spec, timeout_s=10))
+            await until(lambda: HOST0 in ovsdb_vswitch.ports())
+            await ovsdb_server.vsctl("set", "Interface", HOST0, 'external_ids:ovn-installed="true"')
+        told = ResultInterface(name="eth0", mac=spec.mac_address, mtu=spec.mtu, sandbox=netns)
+        routes = tuple(ResultRoute(dst=one.destination, gw=one.gateway) for one in desire_routes(spec))
+        ips = (ResultIp(address="10.1.0.5/16", interface=0), ResultIp(address="fd00:1:0::5/64", interface=0))
+        previous = Result(interfaces=(told,), ips=ips, routes=routes)
+
+        async def differences() -> tuple[str, ...]:
+            return diff_sandbox("eth0", netns, previous, spec, await wiring.observe("c0", "eth0", netns))
+
+        assert await differences() == ()
+        inside = ("ip", "netns", "exec", Path(netns).name, "ip")
+        await asyncio.to_thread(run, *inside, "route", "del", "default")
+        await asyncio.to_thread(run, *inside, "link", "set", "eth0", "mtu", "1400")
+        await asyncio.to_thread(run, *inside, "addr", "del", "10.1.0.5/16", "dev", "eth0")
+        await ovsdb_server.vsctl("del-port", HOST0)
+        await until(lambda: HOST0 not in ovsdb_vswitch.ports())
+        assert await differences() == (
+            f"Open vSwitch has no port {HOST0}",
+            "eth0 has MTU 1400, not 1442",
+            "eth0 lacks the address 10.1.0.5/16",
+            "the sandbox lacks the route to 0.0.0.0/0 via 10.1.0.1",
+        )
 
     async def test_cancelled_at_many_moments_nothing_is_left(
         self,
