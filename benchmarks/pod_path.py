@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.figures import save
 from kuryr.lab.demo import eventually, leftovers
 from kuryr.lab.kubernetes import kubectl
-from kuryr.lab.kuryr_processes import CONTROLLER, daemon_name
+from kuryr.lab.kuryr_processes import daemon_name
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import POD_IMAGE, Layout
 
@@ -90,8 +90,8 @@ def _churn(lab: Lab) -> None:
 
 
 def _cpu_s(lab: Lab) -> float:
-    record = lab.processes.record(CONTROLLER)
-    assert record is not None, "the controller runs"
+    record = lab.processes.record(lab.kuryr.leader())
+    assert record is not None, "a controller leads"
     fields = Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

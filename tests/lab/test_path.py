@@ -11,8 +11,9 @@ import pytest
 
 from kuryr.lab.demo import demo, eventually, leftovers, neutron_ports, taps
 from kuryr.lab.kubernetes import kubectl
-from kuryr.lab.kuryr_processes import CONTROLLER, daemon_name
+from kuryr.lab.kuryr_processes import CONTROLLERS, daemon_name
 from kuryr.lab.lab import Lab
+from kuryr.lab.snapshots import find_disagreements
 
 from .conftest import Pods
 
@@ -26,10 +27,7 @@ def check_agreement(lab: Lab, pods: Pods) -> None:
         claims = pods.claims()
         if set(claims) != pods.uids():
             return f"claims of {set(claims)} but pods {pods.uids()}"
-        if sorted(claims.values()) != sorted(neutron_ports(lab)):
-            return f"claimed ports {sorted(claims.values())} but Neutron has {sorted(neutron_ports(lab))}"
-        found = sorted(set(taps(lab)))
-        return "" if len(found) == len(claims) else f"{len(claims)} claims but taps {found}"
+        return "; ".join(find_disagreements(lab.layout))
 
     eventually(lambda: not problem(), timeout_s=90, what=problem)
 
@@ -75,12 +73,13 @@ def test_a_controller_killed_between_port_and_claim_leaves_no_port_behind(lab: L
     try:
         pods.create("orphan")
         eventually(lambda: bool(neutron_ports(lab)), timeout_s=30, what=lambda: "no port was made")
-        lab.processes.signal(CONTROLLER, signal.SIGKILL)
-        lab.processes.stop(CONTROLLER)
+        leader = lab.kuryr.leader()
+        lab.processes.signal(leader, signal.SIGKILL)
+        lab.processes.stop(leader)
     finally:
         restored = json.dumps([{"op": "replace", "path": f"/rules/{index}/verbs", "value": rules[index]["verbs"]}])
         kubectl(lab.layout, *role, "-p", restored)
-    lab.kuryr.start_controller()
+    lab.kuryr.start_controllers()
     pods.wait_ready("orphan")
     check_agreement(lab, pods)
 
@@ -105,14 +104,14 @@ def test_a_pod_deleted_before_its_port_exists_goes_and_leaves_nothing(lab: Lab, 
     node = lab.layout.nodes[0]
     lab.processes.stop(daemon_name(node))
     lab.kuryr.start_daemon(node, add_timeout_s=10.0)
-    lab.processes.signal(CONTROLLER, signal.SIGSTOP)
+    lab.processes.stop(*CONTROLLERS)
     try:
         pods.create("early", node=node.name)
         pods.delete("early")
         # kubelet does not cancel an ADD that runs already: such a pod goes when the ADD gives up
         eventually(lambda: not pods.uids(), timeout_s=60, what=lambda: "the pod hangs in its deletion")
     finally:
-        lab.processes.signal(CONTROLLER, signal.SIGCONT)
+        lab.kuryr.start_controllers()
         lab.processes.stop(daemon_name(node))
         lab.kuryr.start_daemon(node)
     check_agreement(lab, pods)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kuryr.lab.demo import eventually
+from kuryr.lab.kuryr_processes import CONTROLLERS
 from kuryr.lab.lab import Lab
 from kuryr.lab.processes import process_group
 from kuryr.lab.status import all_well, components, look, render
@@ -24,6 +25,7 @@ def test_every_component_of_a_running_lab_answers_and_says_its_version(lab: Lab)
     findings = look(components(lab.layout, lab.processes, lab.kuryr), lab.processes)
     assert all_well(findings)
     assert not [finding.name for finding in findings if finding.version == "-"]
+    assert sorted(finding.remark for finding in findings if finding.name in CONTROLLERS) == ["", "leads"]
 
 
 def test_a_component_that_died_is_shown_with_the_end_of_its_log_until_up_starts_it_again(lab: Lab) -> None:
@@ -40,11 +42,11 @@ def test_a_component_that_died_is_shown_with_the_end_of_its_log_until_up_starts_
 
 
 def test_a_component_that_lives_but_does_not_answer_is_failing(lab: Lab) -> None:
-    lab.processes.signal("etcd", signal.SIGSTOP)
+    lab.processes.signal("keystone", signal.SIGSTOP)
     try:
-        assert problems(lab)["etcd"] == "FAILING"
+        assert problems(lab) == {"keystone": "FAILING"}
     finally:
-        lab.processes.signal("etcd", signal.SIGCONT)
+        lab.processes.signal("keystone", signal.SIGCONT)
     eventually(lambda: not problems(lab), timeout_s=60, what=lambda: f"not well: {problems(lab)}")
 
 

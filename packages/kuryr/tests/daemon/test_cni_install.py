@@ -95,7 +95,7 @@ def test_portmap_is_chained_behind_ours_where_it_is_and_gets_the_ports(installat
     with_portmap(installation, "0.4.0", "1.0.0", "1.1.0")
     assert installed(installation) == ("1.1.0", [PLUGIN, "portmap"])
     content = json.loads((installation.config_dir / CONFIGURATION).read_text())
-    assert content["plugins"][1] == {"type": "portmap", "capabilities": {"portMappings": True}}
+    assert content["plugins"][1] == {"type": "portmap", "capabilities": {"portMappings": True}, "masqAll": True}
 
 
 @pytest.mark.parametrize("versions", [("0.4.0", "1.0.0"), ("9.9.9",), ()])

@@ -11,6 +11,7 @@ from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.lab import Lab
 from kuryr.lab.layout import POD_IMAGE, VM, WORLD_IP, LabError
 from kuryr.lab.processes import run, say
+from kuryr.lab.snapshots import find_disagreements, take_api, take_neutron
 
 _DEPLOYMENT = f"""
 apiVersion: apps/v1
@@ -79,10 +80,9 @@ def ping_from_pod(lab: Lab, pod: str, address: str) -> str:
 
 
 def neutron_ports(lab: Lab) -> list[str]:
-    """Ids of the ports that Kuryr made."""
-    cluster = kubectl(lab.layout, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
-    out = _openstack(lab, "port", "list", "--device-owner", f"compute:kuryr-{cluster}", "-f", "value", "-c", "ID")
-    return out.split()
+    """Ids of the ports that Kuryr made for pods: not the nodes' own."""
+    own = {node.spec.interface.port_id for node in take_api(lab.layout).nodes if node.spec.interface is not None}
+    return sorted({port.id for port in take_neutron(lab.layout)} - own)
 
 
 def taps(lab: Lab) -> list[str]:
@@ -97,15 +97,10 @@ def taps(lab: Lab) -> list[str]:
     return found
 
 
-def leftovers(lab: Lab) -> dict[str, list[str]]:
-    """What is there of Kuryr for pods: empty when no pod is."""
-    kinds = {
-        "KuryrPorts": kubectl(lab.layout, "get", "kuryrports", "-A", "-o", "name").split(),
-        "taps": taps(lab),
-    }
-    if not any(kinds.values()):  # the slowest question last
-        kinds["Neutron ports"] = neutron_ports(lab)
-    return {kind: found for kind, found in kinds.items() if found}
+def leftovers(lab: Lab) -> list[str]:
+    """What is there of Kuryr for pods, and what does not agree: empty when no pod is."""
+    claims = [f"KuryrPort {claim.key}" for claim in take_api(lab.layout).claims]
+    return claims or list(find_disagreements(lab.layout))
 
 
 def eventually(is_so: Callable[[], bool], *, timeout_s: float, what: Callable[[], str]) -> None:

@@ -207,9 +207,9 @@ class Nodes:
         home = self._layout.node_state(node)
         for folder in ("root", "state", "cni/net.d", "cni/bin"):
             (home / folder).mkdir(parents=True, exist_ok=True)
-        loopback = home / "cni/bin/loopback"
-        if not loopback.exists():
-            shutil.copy("/usr/lib/cni/loopback", loopback)
+        for plugin in (Path("/usr/lib/cni/loopback"), self._layout.kube_bin / "portmap"):
+            if not (home / "cni/bin" / plugin.name).exists():
+                shutil.copy(plugin, home / "cni/bin")
         (home / "containerd.toml").write_text(_containerd_configuration(home))
         name = f"{node.name}-containerd"
         env = {"PATH": f"{self._layout.kube_bin}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"}

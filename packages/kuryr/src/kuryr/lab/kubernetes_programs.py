@@ -1,4 +1,4 @@
-"""Where Kubernetes, etcd and containerd come from.
+"""Where Kubernetes, etcd, containerd and the portmap plug-in come from.
 
 Each program is taken from `KUBEBUILDER_ASSETS` or PATH when one is there that is recent enough, else built from the
 Go modules that `gomodules/` pins with hashes. `Layout.kube_bin` is the one folder that the rest of the lab looks in: it
@@ -20,6 +20,7 @@ from kuryr.lab.processes import run, run_long, say
 KUBERNETES = "1.37.2"
 ETCD = "3.6.16"
 CONTAINERD = "2.3.7"
+PLUGINS = "1.9.1"
 
 API_SERVER = "kube-apiserver"
 
@@ -95,6 +96,10 @@ MODULES = (
         {name: f"{_CONTAINERD}/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")},
         tags="no_btrfs no_devmapper no_zfs",
         variables={f"{_CONTAINERD}/version.Version": f"v{CONTAINERD}"},
+    ),
+    # Debian's do not know CNI 1.1.0 yet
+    GoModule(
+        "plugins", PLUGINS, Version(1, 6), {"portmap": "github.com/containernetworking/plugins/plugins/meta/portmap"}
     ),
 )
 

@@ -109,11 +109,10 @@ class Network:
                 )
                 run(["ip", "-n", FABRIC, "link", "set", peer, "master", bridge, "mtu", str(UNDERLAY_MTU), "up"])
                 run(["ip", "-n", node.netns, "link", "set", link, "mtu", str(UNDERLAY_MTU), "up"])
-            # or the node answers ARP for its own port's address on the pods' taps
-            run(
-                ["sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.default.arp_ignore=1"],
-                netns=node.netns,
-            )
+            # arp_ignore, or the node answers ARP for its own port's address on the pods' taps; ip_forward for hostPort:
+            # kube-proxy would set it
+            settings = ["ip_forward=1", "conf.all.arp_ignore=1", "conf.default.arp_ignore=1"]
+            run(["sysctl", "-qw", *(f"net.ipv4.{one}" for one in settings)], netns=node.netns)
         socket = self._layout.ovsdb(node)
         schema = self._layout.cache / "trixie/usr/share/openvswitch/vswitch.ovsschema"
         env = {"OVS_RUNDIR": str(folder), "OVN_RUNDIR": str(folder), "OVS_SYSCONFDIR": str(folder)}

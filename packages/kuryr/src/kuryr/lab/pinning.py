@@ -28,7 +28,7 @@ def pin(layout: Layout) -> None:
 
 
 def _plain(module: GoModule) -> str:
-    path = next(iter(module.packages.values())).partition("/cmd/")[0]
+    path = re.split("/cmd/|/plugins/meta/", next(iter(module.packages.values())))[0]
     return f"module tools\n\n{_GO}\n\nrequire {path} v{module.version}\n"
 
 

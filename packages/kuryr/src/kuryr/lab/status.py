@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kuryr.lab.kubernetes import kubectl
 from kuryr.lab.kubernetes_programs import said_version
-from kuryr.lab.kuryr_processes import CONTROLLER, Kuryr, daemon_name
+from kuryr.lab.kuryr_processes import CONTROLLERS, Kuryr, controller_port, daemon_name
 from kuryr.lab.layout import ETCD_PORT, KEYSTONE_PORT, KURYR_PORT, NEUTRON_PORT, LabError, Layout, NodeSpec
 from kuryr.lab.processes import Processes, run
 
@@ -26,11 +26,13 @@ _CURL = ("curl", "-fsS", "--max-time", "5")
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """`check` raises when the component does not answer as it must; without one, living is all that can be known."""
+    """`check` raises when the component does not answer as it must, else says what there is to say of it; without one,
+    living is all that can be known.
+    """
 
     name: str
     version: Callable[[], str]
-    check: Callable[[], object] | None = None
+    check: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Finding:
     restarts: int
     log: str
     last_lines: str = ""
+    remark: str = ""
 
     @property
     def well(self) -> bool:
@@ -67,7 +70,9 @@ def render(findings: Sequence[Finding]) -> list[str]:
     lines = []
     for one in findings:
         restarts = f" restarted {one.restarts}x" if one.restarts else ""
-        lines.append(f"{one.name:24s} {one.state:12s} pid {one.pid or '-':<7} {one.version:10s} {one.log}{restarts}")
+        remark = f" {one.remark}" if one.remark else ""
+        start = f"{one.name:24s} {one.state:12s} pid {one.pid or '-':<7} {one.version:10s} {one.log}"
+        lines.append(f"{start}{restarts}{remark}")
         if not one.well:
             lines += [f"    {line}" for line in (*one.problem.splitlines(), *one.last_lines.splitlines())]
     return lines
@@ -85,10 +90,10 @@ def _examine(component: Component, processes: Processes) -> Finding:
     name = component.name
     record = processes.record(name)
     alive = record is not None and record.alive
-    problem = ""
+    problem, remark = "", None
     if alive and component.check:
         try:
-            component.check()
+            remark = component.check()
         except (LabError, OSError, ValueError, LookupError) as error:
             problem = str(error) or type(error).__name__
     return Finding(
@@ -100,6 +105,7 @@ def _examine(component: Component, processes: Processes) -> Finding:
         restarts=processes.restarts(name),
         log=record.log if record else "-",
         last_lines="" if alive and not problem else processes.tail(name),
+        remark=remark or "",
     )
 
 
@@ -109,11 +115,18 @@ def components(layout: Layout, processes: Processes, kuryr: Kuryr) -> list[Compo
     for node in layout.nodes:
         rows += _node(layout, processes, node)
 
-    def check_controller() -> None:
-        _get(f"http://127.0.0.1:{KURYR_PORT}/readyz")
-        _need(kuryr.ready(), "not every node is Ready and has its pool")
+    return [*rows, *(_controller(name, kuryr) for name in CONTROLLERS)]
 
-    return [*rows, Component(CONTROLLER, _kuryr_version, check_controller)]
+
+def _controller(name: str, kuryr: Kuryr) -> Component:
+    def check() -> str | None:
+        _get(f"http://127.0.0.1:{controller_port(name)}/readyz")
+        if kuryr.leader() != name:
+            return None
+        _need(kuryr.ready(), "not every node is Ready and has its pool")
+        return "leads"
+
+    return Component(name, _kuryr_version, check)
 
 
 def _central(layout: Layout) -> list[Component]:
@@ -148,8 +161,8 @@ def _openstack(layout: Layout) -> list[Component]:
     neutron = version("neutron")()
     return [
         Component("mariadb", _version_of(Path("mariadbd")), mariadb),
-        Component("keystone", version("keystone"), lambda: _get(f"http://127.0.0.1:{KEYSTONE_PORT}/v3")),
-        Component("neutron", lambda: neutron, lambda: _get(f"http://127.0.0.1:{NEUTRON_PORT}/healthcheck")),
+        Component("keystone", version("keystone"), _answers(f"http://127.0.0.1:{KEYSTONE_PORT}/v3")),
+        Component("neutron", lambda: neutron, _answers(f"http://127.0.0.1:{NEUTRON_PORT}/healthcheck")),
         Component("neutron-ovn-maintenance", lambda: neutron),  # has no end point
     ]
 
@@ -235,6 +248,13 @@ def _kuryr_version() -> str:
 def _need(is_so: bool, problem: str) -> None:
     if not is_so:
         raise LabError(problem)
+
+
+def _answers(url: str) -> Callable[[], None]:
+    def check() -> None:
+        _get(url)
+
+    return check
 
 
 def _get(url: str) -> str:

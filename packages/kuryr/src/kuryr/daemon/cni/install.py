@@ -61,7 +61,8 @@ def render_configuration(socket: Path, cni_version: str, *, portmap: bool) -> by
     """The network configuration list."""
     plugins: list[dict[str, Any]] = [{"type": PLUGIN, "socket": str(socket)}]
     if portmap:
-        plugins.append({"type": PORTMAP, "capabilities": {"portMappings": True}})
+        # masqAll: answers must come back through the node, and a pod's default route is its subnet's gateway
+        plugins.append({"type": PORTMAP, "capabilities": {"portMappings": True}, "masqAll": True})
     return json.dumps({"cniVersion": cni_version, "name": "kuryr", "plugins": plugins}, indent=2).encode() + b"\n"
 
 
