@@ -8,9 +8,9 @@ from kubeloop import Informer, KubeObject, MergePatch, Namespace, Node, ObjectKe
 from kubeloop.testing import ControlPlane
 from kuryr.daemon.cni.protocol import Command
 from kuryr.model.machines import OUT_OF_SERVICE
-from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
+from kuryr.model.resources import KuryrNode, KuryrNodeSpec, KuryrPort, KuryrPortPool
 
-from ..ports.test_on_a_server import Cluster, WholePod, is_deleting, is_gone, running
+from ..ports.test_on_a_server import Cluster, WholePod, is_deleting, is_gone, report, running
 
 
 @asynccontextmanager
@@ -55,6 +55,24 @@ async def test_the_port_of_a_node_that_was_deleted_is_deleted_and_its_pool_goes(
         await cluster.client.delete(KuryrNode, cluster.node)  # as its owner's deletion does
         await becomes(cluster, KuryrPortPool, claim.spec.pool, lambda pool: pool is None)
         assert cluster.port_ids() == set()
+
+
+async def test_a_kuryr_node_without_its_node_gets_no_pool_and_one_with_it_does(control_plane: ControlPlane) -> None:
+    async with running(control_plane) as cluster:
+        name = f"{cluster.node}-2"
+        await cluster.client.create(KuryrNode(metadata=ObjectMeta(name=name), spec=KuryrNodeSpec(node_uid="gone")))
+        await report(cluster.client, name, host_id=name)
+        await cluster.create_pod()  # later than that
+        await cluster.claim(lambda claim: claim is not None)
+        assert await pools_of(cluster, name) == []
+        uid = (await cluster.client.create(Node(metadata=ObjectMeta(name=name)))).metadata.uid
+        await cluster.client.patch(KuryrNode, name, MergePatch({"spec": {"nodeUID": uid}}))
+        await becomes(cluster, KuryrNode, name, lambda node: isinstance(node, KuryrNode) and bool(node.spec.interface))
+        assert [pool.spec.node_uid for pool in await pools_of(cluster, name)] == [uid]
+
+
+async def pools_of(cluster: Cluster, node: str) -> list[KuryrPortPool]:
+    return [pool for pool in (await cluster.client.list(KuryrPortPool)).items if pool.spec.node == node]
 
 
 async def test_the_port_of_a_node_out_of_service_is_deleted_and_those_of_living_pods_are_not(

@@ -223,6 +223,7 @@ async def _lead(
         ledger,
         placement,
         nodes=nodes,
+        machines=informers.machines,
         pools=pools,
         claims=claims,
         changed=look_at_claims,

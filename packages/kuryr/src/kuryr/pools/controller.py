@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 
 import msgspec
 
-from kubeloop import DONE, Client, Controller, Informer, MergePatch, Metrics, ObjectKey, Result
+from kubeloop import DONE, Change, Client, Controller, Informer, MergePatch, Metrics, ObjectKey, Result
 from kubeloop import errors as kube
+from kuryr.model.machines import Machine
 from kuryr.model.ownership import PoolUid, PortId
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool
 from kuryr.openstack.errors import OpenStackError
@@ -36,6 +37,7 @@ class PoolController:
         placement: Placement,
         *,
         nodes: Informer[KuryrNode],
+        machines: Informer[Machine],
         pools: Informer[KuryrPortPool],
         claims: Informer[KuryrPort],
         changed: Callable[[Collection[PortId]], None],
@@ -50,9 +52,11 @@ class PoolController:
         self._changed = changed
         self._list_every_s = list_every_s
         self._nodes = nodes
+        self._machines = machines
         self._pools = pools
         self.pools: Controller[ObjectKey] = Controller("pools", self._reconcile_pool, workers=2, metrics=metrics)
         self.pools.watches(nodes, lambda node: (node.key,))
+        self.pools.watches(machines, lambda machine: (machine.key,), predicate=_came_or_went)
         self.pools.watches(pools, lambda pool: (ObjectKey("", pool.spec.node),))
         self.counts: Controller[ObjectKey] = Controller(
             "pool-counts", self._reconcile_counts, workers=1, metrics=metrics
@@ -68,6 +72,9 @@ class PoolController:
         pool = desire_pool(node, self._placement) if node is not None else None
         if pool is None or self._pools.store.get(pool.key) is not None:
             return DONE
+        machine = self._machines.store.get(key)
+        if machine is None or machine.metadata.uid != pool.spec.node_uid:
+            return DONE  # what is left of a node that is no more gets no new pool
         try:
             await self._client.create(pool)
         except kube.AlreadyExists:
@@ -112,3 +119,7 @@ class PoolController:
                 log.warning("cannot tend the pools: cause=%s", error)
                 stale = True
             await asyncio.sleep(_TEND_EVERY_S)
+
+
+def _came_or_went(change: Change[Machine]) -> bool:
+    return change.old is None or change.new is None
