@@ -131,8 +131,10 @@ class Node:
         return {one["kuryr-container-id"]: one.get("iface-id", "") for one in ids if "kuryr-container-id" in one}
 
     def addresses(self, container: str) -> list[str]:
+        """Those that it was given, not the kernel's own."""
         netns = self.machine.namespaces.find(netns_of(container))
-        return [address.ip for _name, address in netns.addresses] if netns is not None else []
+        found = [(name, address.ip) for name, address in netns.addresses] if netns is not None else []
+        return [ip for name, ip in found if name != "lo" and not ip.startswith("fe80:")]
 
 
 Scene = Callable[[Node], Coroutine[Any, Any, None]]
