@@ -154,6 +154,14 @@ async def test_a_list_follows_the_servers_pages_however_small_they_are() -> None
     assert "marker=p1" in service.asked[1][1]
 
 
+async def test_a_list_whose_page_ends_with_a_port_that_is_deleted_meanwhile_begins_again() -> None:
+    first = _answer(200, {"ports": [PORT], "ports_links": [{"rel": "next", "href": "x"}]})
+    rest = _answer(200, {"ports": [{**PORT, "id": "p2"}], "ports_links": [{"rel": "previous", "href": "x"}]})
+    service = Service(first, _refusal(404, "PortNotFound"), rest)
+    assert [port.id for port in await _neutron(service).fetch_ports(network_id="n")] == ["p2"]
+    assert "marker" not in service.asked[2][1]
+
+
 async def test_a_keystone_that_hangs_is_unavailable_within_the_deadline() -> None:
     class Hanging(Token):
         async def fetch(self, *, refused: str = "") -> str:

@@ -144,7 +144,13 @@ class Neutron:
         marker = ""
         while True:
             query = [*filters.items(), *_FIELDS, ("limit", str(_PAGE)), *([("marker", marker)] if marker else [])]
-            page = _decode(_Ports, await self._call("GET", f"/v2.0/ports?{urlencode(query)}"))
+            try:
+                page = _decode(_Ports, await self._call("GET", f"/v2.0/ports?{urlencode(query)}"))
+            except errors.NotFound:
+                if not marker:
+                    raise
+                found, marker = [], ""  # the last port of the page before was deleted meanwhile: from the beginning
+                continue
             found += page.ports
             # the server may have a smaller page than we asked for: its link says whether there is more
             if not page.ports or not any(link.rel == "next" for link in page.ports_links):
