@@ -77,6 +77,18 @@ async def test_a_token_that_has_expired_is_renewed_in_the_middle_and_one_of_a_ch
         await neutron.create_port(bed.request(3))
 
 
+async def test_a_revoked_token_is_refused_five_minutes_later_at_the_latest(bed: Bed) -> None:
+    neutron = bed.neutron()
+    await neutron.create_port(bed.request(0))
+    bed.cloud.tokens.revoke_where(lambda _: True)
+    bed.cloud.identity.set_password("kuryr", "another")
+    bed.time.now += 299
+    await neutron.create_port(bed.request(1))
+    bed.time.now += 2
+    with pytest.raises(errors.Unauthorised):
+        await neutron.create_port(bed.request(2))
+
+
 async def test_a_create_whose_answer_is_lost_is_there_and_refused_again(bed: Bed) -> None:
     calls: list[str] = []
 

@@ -55,7 +55,7 @@ class SimulatedExchange:
         what = f"{method} {where.path}"
 
         def action() -> Answer:
-            return self._cloud.handle(method, where.path, parse_qsl(where.query), headers, body)
+            return self._cloud.handle(method, where.path, parse_qsl(where.query, keep_blank_values=True), headers, body)
 
         try:
             async with asyncio.timeout(timeout_s):

@@ -29,6 +29,7 @@ class Tokens:
         self._identifiers = identifiers
         self._now = now
         self._tokens: dict[str, IssuedToken] = {}
+        self.on_revoke_all: Callable[[], None] = lambda: None
 
     def issue(
         self,
@@ -68,8 +69,9 @@ class Tokens:
         self._tokens.pop(secret, None)
 
     def revoke_all(self) -> None:
-        """As a Keystone whose keys are lost; every client must authenticate anew."""
+        """As a cloud that was started anew with other keys: nobody remembers any, and every client is answered 401."""
         self._tokens.clear()
+        self.on_revoke_all()
 
     def revoke_where(self, matches: Callable[[IssuedToken], bool]) -> None:
         """Those of a user whose role was withdrawn, or of a deleted application credential."""

@@ -62,6 +62,10 @@ class Resource:
     def sees(self, caller: Caller, one: Body) -> bool:
         return caller.admin or caller.owns(one)
 
+    def seen(self, caller: Caller) -> list[Body]:
+        """All that the caller sees."""
+        return [one for one in self.objects.values() if self.sees(caller, one)]
+
     def shown(self, caller: Caller, one: Body) -> Body:
         """What of it the caller may see."""
         if caller.admin:

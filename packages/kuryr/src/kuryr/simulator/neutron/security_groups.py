@@ -44,6 +44,10 @@ class SecurityGroups(Resource):
     def not_found(self, object_id: str) -> Refusal:
         return Refusal(404, "SecurityGroupNotFound", f"Security group {object_id} does not exist")
 
+    def seen(self, caller: Caller) -> list[Body]:
+        self.default_of(caller.project_id)
+        return super().seen(caller)
+
     def shown(self, caller: Caller, one: Body) -> Body:
         return {**one, "security_group_rules": self._rules.of(one["id"])}
 

@@ -21,6 +21,7 @@ from kuryr.simulator.neutron.security_groups import SecurityGroups
 from kuryr.simulator.neutron.subnet_pools import SubnetPools
 from kuryr.simulator.neutron.subnets import Subnets
 from kuryr.simulator.neutron.tags import answer_tags
+from kuryr.simulator.neutron.token_cache import TokenCache
 from kuryr.simulator.neutron.verbs import Verbs
 from kuryr.simulator.neutron.wire import answered, read_body
 from kuryr.simulator.refusals import Body, Refusal, neutron_refused, not_simulated
@@ -53,7 +54,7 @@ class NetworkService:
         url: Callable[[], str],
     ) -> None:
         surroundings = Surroundings(identifiers, chance, now)
-        self._tokens = tokens
+        self._tokens = TokenCache(tokens, now)
         self._cloud_url = url
         self.hosts = Hosts()
         self.networks = Networks(surroundings)

@@ -45,8 +45,7 @@ class Verbs:
     def _list(self, resource: Resource, caller: Caller, request: Request) -> Answer:
         listing = Listing.of(request.query)
         resource.check_filters(listing.filters)
-        seen = [one for one in resource.objects.values() if resource.sees(caller, one)]
-        found = select(seen, listing, resource.filters)
+        found = select(resource.seen(caller), listing, resource.filters)
         if listing.limit and listing.marker:
             resource.find(caller, listing.marker)
         page = page_of(found, listing, f"{self._url()}/v2.0/{resource.collection}", request.query)
