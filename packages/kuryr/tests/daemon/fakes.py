@@ -1,4 +1,5 @@
-"""Fake kernel and vswitch. The same contract tests run against them and the real ones: a fake that differs is a bug.
+"""A kernel in the test's hand, and a fake vswitch. The same contract tests run against them and the real ones: a fake
+that differs is a bug.
 
 Before and after every effect there is one await, so that a test can cancel at each.
 """
@@ -6,8 +7,8 @@ Before and after every effect there is one await, so that a test can cancel at e
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,7 +16,6 @@ from kubeloop import Request, Response
 from kubeloop import errors as kube
 from kuryr.daemon.cni.server import CniHandler
 from kuryr.daemon.host import CniService
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, Link, NetnsGone, NetnsState
 from kuryr.daemon.local_copy import CopyFile
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.records import SandboxRecord
@@ -30,72 +30,41 @@ from kuryr.daemon.vswitch import (
     PortState,
     VswitchSystem,
 )
+from kuryr.simulator.node.kernel import SimulatedKernel
+from kuryr.simulator.node.namespaces import HOST, Device, Namespaces
+
+T = TypeVar("T")
 
 
-class FakeKernel:
+async def _yielding(what: str, act: Callable[[], T], *, changes: bool = True) -> T:
+    await asyncio.sleep(0)
+    done = act()
+    await asyncio.sleep(0)
+    return done
+
+
+class HandKernel(SimulatedKernel):
+    """The simulated kernel, with its namespaces in the test's hand."""
+
     def __init__(self, *netns: str) -> None:
-        self.netns = set(netns)
-        self.links: dict[str, AttachRequest] = {}
-        self.host_addresses: dict[str, tuple[Address, ...]] = {}
-        """Of the links that a switch has made."""
+        self.namespaces = Namespaces()
+        for path in netns:
+            self.namespaces.make(path)
+        super().__init__(self.namespaces, _yielding)
 
-    async def attach(self, request: AttachRequest) -> AttachedLink:
-        await asyncio.sleep(0)
-        if request.netns not in self.netns:
-            raise NetnsGone(request.netns)
-        end = (request.netns, request.ifname)
-        self.links = {
-            name: link
-            for name, link in self.links.items()
-            if name != request.host_ifname and (link.netns, link.ifname) != end
-        }
-        self.links[request.host_ifname] = request
-        await asyncio.sleep(0)
-        return AttachedLink(
-            host_ifname=request.host_ifname, host_ifindex=7, host_mac_address="0a:00:00:00:00:01", ifindex=7
-        )
+    @property
+    def taps(self) -> list[str]:
+        """The host's ends of pairs."""
+        return [one.name for one in self.namespaces.host.devices.values() if one.kind == "veth"]
 
-    async def detach(self, host_ifname: str) -> None:
-        await asyncio.sleep(0)
-        self.links.pop(host_ifname, None)
-        await asyncio.sleep(0)
+    def make_device(self, name: str) -> None:
+        """As a switch makes an internal one."""
+        index = self.namespaces.new_index()
+        device = Device(index=index, name=name, kind="openvswitch", mac_address="0a:00:00:00:00:01", mtu=1500)
+        self.namespaces.add(HOST, device)
 
-    async def get_owners(self) -> Mapping[str, str]:
-        await asyncio.sleep(0)
-        return {name: link.owner for name, link in self.links.items()}
-
-    async def configure_host_link(self, ifname: str, addresses: tuple[Address, ...]) -> None:
-        await asyncio.sleep(0)
-        if ifname not in self.host_addresses:
-            raise KernelError(f"there is no {ifname}")
-        self.host_addresses[ifname] = addresses
-
-    async def is_netns(self, path: str) -> bool:
-        await asyncio.sleep(0)
-        return path in self.netns
-
-    async def get_state(self, netns: str | None = None) -> NetnsState:
-        await asyncio.sleep(0)
-        if netns is None:
-            return NetnsState(tuple(_link(name, one, "") for name, one in self.links.items()), (), ())
-        if netns not in self.netns:
-            raise NetnsGone(netns)
-        inside = [one for one in self.links.values() if one.netns == netns]
-        return NetnsState(
-            tuple(_link(one.ifname, one, one.mac_address) for one in inside),
-            tuple((one.ifname, replace(address, gateway=None)) for one in inside for address in one.addresses),
-            tuple((one.ifname, route) for one in inside for route in one.routes),
-        )
-
-    def remove_netns(self, path: str) -> None:
-        self.netns.remove(path)
-        self.links = {name: link for name, link in self.links.items() if link.netns != path}
-
-
-def _link(name: str, attached: AttachRequest, mac_address: str) -> Link:
-    return Link(
-        index=7, name=name, kind="veth", mac_address=mac_address, mtu=attached.mtu, up=True, alias=attached.owner
-    )
+    def addresses(self, name: str) -> list[Address]:
+        return [address for device, address in self.namespaces.host.addresses if device == name]
 
 
 class FakeVswitch:

@@ -131,10 +131,8 @@ class Node:
         return {one["kuryr-container-id"]: one.get("iface-id", "") for one in ids if "kuryr-container-id" in one}
 
     def addresses(self, container: str) -> list[str]:
-        """Those that it was given, not the kernel's own."""
         netns = self.machine.namespaces.find(netns_of(container))
-        found = [(name, address.ip) for name, address in netns.addresses] if netns is not None else []
-        return [ip for name, ip in found if name != "lo" and not ip.startswith("fe80:")]
+        return list(netns.ips("eth0")) if netns is not None else []
 
 
 Scene = Callable[[Node], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""The kernel's contract, for the fake and the real one; then what only the real one shows."""
+"""The kernel's contract, for the simulated and the real one; then what only the real one shows."""
 
 import asyncio
 import errno
@@ -15,12 +15,9 @@ from kuryr.daemon.netlink import codec
 from kuryr.daemon.netlink.connection import NetlinkError
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.sandbox import Address, Route
-from kuryr.simulator.node.gate import open_gate
-from kuryr.simulator.node.kernel import SimulatedKernel
-from kuryr.simulator.node.namespaces import Namespaces
 
 from .conftest import run
-from .fakes import FakeKernel
+from .fakes import HandKernel
 
 
 def request(netns: str, host_ifname: str = "tapkuryrtest1", **changes: object) -> AttachRequest:
@@ -37,16 +34,10 @@ def request(netns: str, host_ifname: str = "tapkuryrtest1", **changes: object) -
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["fake", "simulated", "real"])
+@pytest.fixture(params=["simulated", "real"])
 async def kernel_and_netns(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Kernel, str, str]]:
-    if request.param == "fake":
-        yield FakeKernel("/one", "/two"), "/one", "/two"
-        return
     if request.param == "simulated":
-        namespaces = Namespaces()
-        namespaces.make("/one")
-        namespaces.make("/two")
-        yield SimulatedKernel(namespaces, open_gate), "/one", "/two"
+        yield HandKernel("/one", "/two"), "/one", "/two"
         return
     make_netns = request.getfixturevalue("make_netns")
     yield request.getfixturevalue("netlink_kernel"), make_netns(), make_netns()

@@ -9,8 +9,9 @@ from kubeloop.simulator import SimulatedCluster
 from kuryr.daemon.node_port import DEVICE, NodePort
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.model.resources import KINDS, KuryrNode, KuryrNodeSpec
+from kuryr.simulator.node.namespaces import HOST
 
-from .fakes import FakeHost, FakeKernel, FakeVswitch
+from .fakes import FakeHost, FakeVswitch, HandKernel
 
 INTERFACE = {
     "portID": "port-9",
@@ -20,13 +21,13 @@ INTERFACE = {
 }
 
 
-class Machine(FakeKernel):
+class Machine(HandKernel):
     """Its switch makes the device as soon as the port is there."""
 
     def __init__(self) -> None:
         super().__init__()
         self.vswitch = FakeVswitch("br-int")
-        self.host_addresses[DEVICE] = ()
+        self.make_device(DEVICE)
 
     async def get_mtus(self) -> Mapping[str, int]:
         return {}
@@ -78,7 +79,7 @@ async def test_a_node_without_a_port_says_so_and_takes_the_one_it_is_given() -> 
         await subject.give(INTERFACE)
         await subject.until(lambda: subject.port.condition.status == "True")
         assert subject.machine.vswitch.internal[DEVICE].port_id == "port-9"
-        (address,) = subject.machine.host_addresses[DEVICE]
+        (address,) = subject.machine.addresses(DEVICE)
         assert (address.ip, address.prefix_length, address.gateway) == ("10.1.0.9", 24, None)
 
 
@@ -94,11 +95,11 @@ async def test_a_device_that_ovs_made_anew_gets_its_addresses_again() -> None:
     async with running() as subject:
         await subject.give(INTERFACE)
         await subject.until(lambda: subject.port.condition.status == "True")
-        del subject.machine.host_addresses[DEVICE]
+        subject.machine.namespaces.delete(HOST, DEVICE)
         await subject.until(lambda: subject.port.condition.reason == "NotPlugged")
-        subject.machine.host_addresses[DEVICE] = ()
+        subject.machine.make_device(DEVICE)
         await subject.until(lambda: subject.port.condition.status == "True")
-        assert subject.machine.host_addresses[DEVICE]
+        assert subject.machine.addresses(DEVICE)
 
 
 async def test_flows_that_are_never_installed_are_told() -> None:

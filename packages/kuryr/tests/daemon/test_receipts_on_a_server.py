@@ -26,7 +26,7 @@ from kuryr.model.resources import (
 
 from ..conftest import acting_as, refusals
 from .examples import interface, sandbox
-from .fakes import FakeKernel, FakeVswitch, MemoryFile
+from .fakes import FakeVswitch, HandKernel, MemoryFile
 
 NETNS = "/run/netns/c0"
 
@@ -42,7 +42,7 @@ class Node:
         self.claims = claims
         self.pools = pools
         self.file = MemoryFile()
-        self.wiring = Wiring(FakeKernel(NETNS), FakeVswitch("br-int"))
+        self.wiring = Wiring(HandKernel(NETNS), FakeVswitch("br-int"))
         self.copy = LocalCopy(self.file, claims, node=name)
         self.receipts = Receipts(daemon, claims, pools, self.wiring, self.copy)
 

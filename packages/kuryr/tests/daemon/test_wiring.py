@@ -20,15 +20,15 @@ from kuryr.daemon.wiring import KeyedLock, Wiring
 
 from .conftest import OvsdbServer, run
 from .examples import interface, record, sandbox
-from .fakes import FakeKernel, FakeVswitch
+from .fakes import FakeVswitch, HandKernel
 
 HOST0 = host_ifname("c0", "eth0")
 HOST1 = host_ifname("c1", "eth0")
 
 
 @pytest.fixture
-def kernel() -> FakeKernel:
-    return FakeKernel("/run/netns/c0", "/run/netns/c1")
+def kernel() -> HandKernel:
+    return HandKernel("/run/netns/c0", "/run/netns/c1")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def vswitch() -> FakeVswitch:
 
 
 @pytest.fixture
-def wiring(kernel: FakeKernel, vswitch: FakeVswitch) -> Wiring:
+def wiring(kernel: HandKernel, vswitch: FakeVswitch) -> Wiring:
     return Wiring(kernel, vswitch)
 
 
@@ -53,28 +53,28 @@ def anybody(_record: SandboxRecord) -> bool:
 
 class TestPlug:
     async def test_a_plugged_interface_has_a_link_and_a_port(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         plugged = await wiring.plug(sandbox(), interface(), timeout_s=5)
         assert plugged.host_ifname == HOST0
-        assert kernel.links[HOST0].netns == "/run/netns/c0"
+        assert kernel.namespaces.host.devices[HOST0].peer == ("/run/netns/c0", "eth0")
         assert wiring.records() == (record(),)
         assert vswitch.bound == {HOST0: "port-1"}
 
-    async def test_without_flows_in_time_nothing_is_left(self, kernel: FakeKernel) -> None:
+    async def test_without_flows_in_time_nothing_is_left(self, kernel: HandKernel) -> None:
         vswitch = FakeVswitch("br-int", installs=False)
         with pytest.raises(NotInstalled):
             await Wiring(kernel, vswitch).plug(sandbox(), interface(), timeout_s=0.01)
-        assert not kernel.links
+        assert not kernel.taps
         assert not vswitch.ports()
 
     async def test_a_refused_port_leaves_no_link_and_its_owner_untouched(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox("c0"), interface(), timeout_s=5)
         with pytest.raises(PortInUse):
             await wiring.plug(sandbox("c1", netns="/run/netns/c1", pod_uid="uid-2"), interface(), timeout_s=5)
-        assert list(kernel.links) == [HOST0]
+        assert kernel.taps == [HOST0]
         assert vswitch.bound == {HOST0: "port-1"}
 
     async def test_a_vanished_sandbox_leaves_nothing(self, wiring: Wiring, vswitch: FakeVswitch) -> None:
@@ -85,7 +85,7 @@ class TestPlug:
     async def test_cancelled_at_any_await_nothing_is_left(self) -> None:
         turns = 0
         while True:
-            kernel, vswitch = FakeKernel("/run/netns/c0"), FakeVswitch("br-int")
+            kernel, vswitch = HandKernel("/run/netns/c0"), FakeVswitch("br-int")
             plug = asyncio.ensure_future(Wiring(kernel, vswitch).plug(sandbox(), interface(), timeout_s=5))
             for _turn in range(turns):
                 await asyncio.sleep(0)
@@ -94,7 +94,7 @@ class TestPlug:
             plug.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await plug
-            assert not kernel.links, f"cancelled after {turns} turns of the loop"
+            assert not kernel.taps, f"cancelled after {turns} turns of the loop"
             assert not vswitch.ports(), f"cancelled after {turns} turns of the loop"
             turns += 1
         assert turns > 4, "the plug has fewer awaits than it has effects"
@@ -102,7 +102,7 @@ class TestPlug:
     async def test_cancelled_twice_at_any_two_awaits_nothing_is_left(self) -> None:
         for first in range(8):
             for between in range(8):
-                kernel, vswitch = FakeKernel("/run/netns/c0"), FakeVswitch("br-int", installs=False)
+                kernel, vswitch = HandKernel("/run/netns/c0"), FakeVswitch("br-int", installs=False)
                 plug = asyncio.ensure_future(Wiring(kernel, vswitch).plug(sandbox(), interface(), timeout_s=5))
                 for turns in (first, between):
                     for _turn in range(turns):
@@ -110,38 +110,39 @@ class TestPlug:
                     plug.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await plug
-                assert not kernel.links, (first, between)
+                assert not kernel.taps, (first, between)
                 assert not vswitch.ports(), (first, between)
 
     async def test_a_repeated_addition_gives_the_same(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         first = await wiring.plug(sandbox(), interface(), timeout_s=5)
-        assert await wiring.plug(sandbox(), interface(), timeout_s=5) == first
-        assert list(kernel.links) == list(vswitch.ports()) == [HOST0]
+        second = await wiring.plug(sandbox(), interface(), timeout_s=5)
+        assert replace(second, host_mac_address=first.host_mac_address) == first  # it is the kernel's to choose
+        assert kernel.taps == list(vswitch.ports()) == [HOST0]
         assert not vswitch.with_old_device
 
 
 class TestUnplug:
     async def test_unplug_removes_both_and_may_be_repeated(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox(), interface(), timeout_s=5)
         for _time in range(2):
             await wiring.unplug("c0", "eth0")
-            assert not kernel.links
+            assert not kernel.taps
             assert not vswitch.ports()
 
     async def test_a_late_delete_of_attempt_0_leaves_attempt_1(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox("c0"), interface(), timeout_s=5)
         await wiring.plug(sandbox("c1", netns="/run/netns/c1"), interface(), timeout_s=5)
         await wiring.unplug("c0", "eth0")
-        assert list(kernel.links) == [HOST1]
+        assert kernel.taps == [HOST1]
         assert vswitch.bound == {HOST1: "port-1"}
 
-    async def test_a_delete_waits_for_the_addition_it_undoes(self, kernel: FakeKernel) -> None:
+    async def test_a_delete_waits_for_the_addition_it_undoes(self, kernel: HandKernel) -> None:
         vswitch = FakeVswitch("br-int", installs=False)
         wiring = Wiring(kernel, vswitch)
         async with asyncio.TaskGroup() as tasks:
@@ -153,10 +154,10 @@ class TestUnplug:
             assert not unplug.done()
             await vswitch.install(HOST0)
         assert plug.done()
-        assert not kernel.links
+        assert not kernel.taps
         assert not vswitch.ports()
 
-    async def test_other_keys_do_not_wait(self, kernel: FakeKernel) -> None:
+    async def test_other_keys_do_not_wait(self, kernel: HandKernel) -> None:
         vswitch = FakeVswitch("br-int", installs=False)
         wiring = Wiring(kernel, vswitch)
         plug = asyncio.ensure_future(wiring.plug(sandbox("c0"), interface(), timeout_s=5))
@@ -167,7 +168,7 @@ class TestUnplug:
         await asyncio.wait({plug})
 
     async def test_a_cancelled_unplug_is_done_nevertheless(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox(), interface(), timeout_s=5)
         unplug = asyncio.ensure_future(wiring.unplug("c0", "eth0"))
@@ -175,11 +176,11 @@ class TestUnplug:
         unplug.cancel()
         await asyncio.wait({unplug})
         assert unplug.cancelled()
-        assert not kernel.links
+        assert not kernel.taps
         assert not vswitch.ports()
 
     async def test_what_nobody_knows_costs_no_transaction(
-        self, wiring: Wiring, vswitch: FakeVswitch, kernel: FakeKernel
+        self, wiring: Wiring, vswitch: FakeVswitch, kernel: HandKernel
     ) -> None:
         await wiring.plug(sandbox(), interface(), timeout_s=5)
         for _time in range(5):
@@ -188,7 +189,7 @@ class TestUnplug:
         assert vswitch.deletions == 1
 
     async def test_a_port_that_could_not_be_undone_is_deleted_though_the_copy_does_not_show_it(
-        self, kernel: FakeKernel
+        self, kernel: HandKernel
     ) -> None:
         class Losing(FakeVswitch):
             """OVSDB goes away when the port was sent, and comes back with it; the copy is behind."""
@@ -213,7 +214,7 @@ class TestUnplug:
                 await wiring.unplug("c0", "eth0")
             assert vswitch.deletions == times
 
-    async def test_an_unreachable_database_is_an_error_so_that_the_runtime_asks_again(self, kernel: FakeKernel) -> None:
+    async def test_an_unreachable_database_is_an_error_so_that_the_runtime_asks_again(self, kernel: HandKernel) -> None:
         wiring = Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock", timeout_s=0.01))
         with pytest.raises(VswitchUnavailable):
             await wiring.unplug("c0", "eth0")
@@ -221,36 +222,36 @@ class TestUnplug:
 
 class TestSweep:
     async def test_a_daemon_killed_in_the_middle_of_an_addition_leaves_no_link(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox("c1", netns="/run/netns/c1"), interface("port-2"), timeout_s=5)
         other = FakeVswitch("br-int", installs=False)
         killed = asyncio.ensure_future(Wiring(kernel, other).plug(sandbox(), interface(), timeout_s=5))
-        await until(lambda: HOST0 in kernel.links)
+        await until(lambda: HOST0 in kernel.taps)
         assert await wiring.sweep(anybody) == ()
-        assert list(kernel.links) == [HOST1]
+        assert kernel.taps == [HOST1]
         killed.cancel()
         await asyncio.wait({killed})
 
     async def test_a_record_without_its_namespace_is_removed(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox("c0"), interface("port-1"), timeout_s=5)
         await wiring.plug(sandbox("c1", netns="/run/netns/c1"), interface("port-2"), timeout_s=5)
-        kernel.remove_netns("/run/netns/c0")
+        kernel.namespaces.remove("/run/netns/c0")
         removed = await wiring.sweep(anybody)
         assert [each.container_id for each in removed] == ["c0"]
         assert list(vswitch.ports()) == [HOST1]
 
     async def test_a_record_that_is_not_alive_is_removed(
-        self, wiring: Wiring, kernel: FakeKernel, vswitch: FakeVswitch
+        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
     ) -> None:
         await wiring.plug(sandbox(), interface(), timeout_s=5)
         await wiring.sweep(lambda _record: False)
-        assert not kernel.links
+        assert not kernel.taps
         assert not vswitch.ports()
 
-    async def test_an_addition_under_way_is_left_alone(self, kernel: FakeKernel, vswitch: FakeVswitch) -> None:
+    async def test_an_addition_under_way_is_left_alone(self, kernel: HandKernel, vswitch: FakeVswitch) -> None:
         for turns in range(12):
             wiring = Wiring(kernel, vswitch)
             plug = asyncio.ensure_future(wiring.plug(sandbox(), interface(), timeout_s=5))
@@ -258,16 +259,16 @@ class TestSweep:
                 await asyncio.sleep(0)
             assert await wiring.sweep(anybody) == ()
             await plug
-            assert list(kernel.links) == [HOST0]
+            assert kernel.taps == [HOST0]
             assert list(vswitch.ports()) == [HOST0]
             await wiring.unplug("c0", "eth0")
 
-    async def test_nothing_is_swept_before_the_database_was_read(self, kernel: FakeKernel) -> None:
+    async def test_nothing_is_swept_before_the_database_was_read(self, kernel: HandKernel) -> None:
         """An empty copy of OVSDB would make every link look as if it had no port."""
         await Wiring(kernel, FakeVswitch("br-int")).plug(sandbox(), interface(), timeout_s=5)
         with pytest.raises(VswitchUnavailable):
             await Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock")).sweep(anybody)
-        assert list(kernel.links) == [HOST0]
+        assert kernel.taps == [HOST0]
 
 
 async def test_a_key_is_forgotten_when_nobody_holds_it() -> None:

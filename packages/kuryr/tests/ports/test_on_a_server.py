@@ -41,7 +41,7 @@ from kuryr.openstack.neutron import Network, Neutron, Subnet
 from kuryr.openstack.placement import Placement
 
 from ..conftest import acting_as, refusals
-from ..daemon.fakes import FakeKernel, FakeOvn, FakeVswitch, MemoryFile
+from ..daemon.fakes import FakeOvn, FakeVswitch, HandKernel, MemoryFile
 from ..pools.neutron_server import NeutronServer
 
 LEASE = LeaseName("kuryr-system", "kuryr-controller")
@@ -54,7 +54,7 @@ class WholePod(KubeObject, frozen=True, kw_only=True):
     spec: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class BusyKernel(FakeKernel):
+class BusyKernel(HandKernel):
     """Refuses so many removals of links."""
 
     busy = 0
@@ -188,7 +188,7 @@ async def test_a_pod_is_wired_with_a_neutron_port_and_both_go_with_it(control_pl
         assert cluster.port_ids(), "the sandbox may still use it"
         await cluster.agent.delete(cluster.request(Command.DEL, uid))
         await cluster.claim(is_gone)
-        assert cluster.kernel.links == {}
+        assert cluster.kernel.taps == []
 
 
 async def test_a_claim_goes_although_a_first_del_failed_half_way(control_plane: ControlPlane) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from random import Random
 
 from kuryr.daemon.sandbox import Address
@@ -23,7 +22,7 @@ from kuryr.simulator.node.disk import Disk
 from kuryr.simulator.node.gate import Gate
 from kuryr.simulator.node.host import SimulatedHost
 from kuryr.simulator.node.kubelet import Kubelet
-from kuryr.simulator.node.namespaces import HOST, Device, Namespaces, Netns
+from kuryr.simulator.node.namespaces import HOST, Device, Namespaces
 from kuryr.simulator.node.ovsdb.server import OvsdbServer
 from kuryr.simulator.node.runtime import ContainerRuntime
 from kuryr.simulator.node.switch import Switch
@@ -98,7 +97,7 @@ class SimulatedMachine:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Flows lead to a device that the switch has open, and that is the host's end of a pair into a sandbox."""
         return tuple(
-            Endpoint(port_id, path, inside.devices[name].mac_address, _addresses(inside, name))
+            Endpoint(port_id, path, inside.devices[name].mac_address, inside.ips(name))
             for port_id, ifname in self.chassis.flows.items()
             if self.switch.forwards(ifname) and (peer := self.namespaces.host.devices[ifname].peer) is not None
             for path, name in (peer,)
@@ -134,9 +133,3 @@ class SimulatedMachine:
         )
         self.namespaces.add(HOST, underlay)
         self.namespaces.add_address(HOST, _UNDERLAY, Address(self.address, 24))
-
-
-def _addresses(inside: Netns, name: str) -> tuple[str, ...]:
-    """Not those that the kernel gives every device."""
-    here = (ip_address(address.ip) for device, address in inside.addresses if device == name)
-    return tuple(str(one) for one in here if not one.is_link_local)

@@ -34,6 +34,11 @@ class Netns:
     addresses: list[tuple[str, Address]] = field(default_factory=list)
     routes: list[tuple[str, Route]] = field(default_factory=list)
 
+    def ips(self, name: str) -> tuple[str, ...]:
+        """Of a device, but for those that the kernel gives every one."""
+        here = (ipaddress.ip_address(address.ip) for device, address in self.addresses if device == name)
+        return tuple(str(one) for one in here if not one.is_link_local)
+
 
 class Namespaces:
     """The host's namespace and those of sandboxes, by path."""
