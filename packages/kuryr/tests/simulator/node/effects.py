@@ -21,7 +21,10 @@ _FAILING = frozenset(
         FaultKind.FAILED,
     )
 )
-"""Whatever else could go wrong with a call over a network is here a refusal."""
+"""Whatever else could go wrong with a call over a network is here a refusal: nothing has happened."""
+
+_IN_DOUBT = frozenset((FaultKind.ANSWER_LOST, FaultKind.FAILED))
+"""But to OVSDB there is a connection, and it may break when the transaction is committed."""
 
 
 def local_gate(process: Process) -> Gate:
@@ -36,14 +39,15 @@ def local_gate(process: Process) -> Gate:
         outcome: list[T] = []
         error: Exception | None = None
         async with process.effect(what, changes=changes) as fault:
-            if fault is not None and fault.kind in _FAILING:
-                error = ConnectionError(f"{what}: {fault}")
-            else:
+            kind = fault.kind if fault is not None else None
+            if kind not in _FAILING or (kind in _IN_DOUBT and what.startswith("OVSDB")):
                 try:
                     outcome.append(act())
                 except Exception as raised:  # noqa: BLE001 - it is the answer
                     error = raised
-        if fault is not None and fault.kind is FaultKind.SLOW:
+        if kind in _FAILING:
+            raise ConnectionError(f"{what}: {fault}")
+        if fault is not None and kind is FaultKind.SLOW:
             await asyncio.sleep(fault.seconds)
         if error is not None:
             raise error

@@ -119,7 +119,10 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert str(play(add_and_delete)[1]) == str(play(add_and_delete)[1])
 
 
-@pytest.mark.parametrize("kind", [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.FAILED, FaultKind.SLOW])
+@pytest.mark.parametrize(
+    "kind",
+    [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.REQUEST_LOST, FaultKind.ANSWER_LOST, FaultKind.SLOW],
+)
 def test_whichever_effect_something_happens_to_the_pod_is_wired_and_unwired(kind: FaultKind) -> None:
     for effect in range(1, play(add_and_delete)[0] + 1):
         play(add_and_delete, faults=ScriptedFaults(by_effect={effect: Fault(kind, 1.0)}))

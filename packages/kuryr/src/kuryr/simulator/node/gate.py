@@ -11,7 +11,8 @@ T = TypeVar("T")
 class Gate(Protocol):
     """Does `act` in one step, once, or not at all.
 
-    Raises what `act` raises, and ConnectionError where it came to nothing. `changes` is false for what only looks.
+    Raises what `act` raises, and ConnectionError where it came to nothing; a transaction of OVSDB may have come to
+    something although its answer is lost. `changes` is false for what only looks.
     """
 
     async def __call__(self, what: str, act: Callable[[], T], *, changes: bool = True) -> T: ...
