@@ -40,7 +40,7 @@ class Cloud:
         self.identity = Directory(identifiers)
         self.tokens = Tokens(identifiers, now, lifetime_s=token_lifetime_s)
         self.network = NetworkService(self.tokens, identifiers, chance, now, lambda: self.url)
-        self._keystone = Keystone(self.identity, self.tokens, identifiers, now, lambda: self.url)
+        self._keystone = Keystone(self.identity, self.tokens, identifiers, lambda: self.url)
         self._identifiers = identifiers
 
     @property

@@ -17,7 +17,7 @@ def malformed(expected: str) -> Refusal:
     return Refusal(400, "Bad Request", f"{expected} {_MALFORMED}")
 
 
-def authenticate(directory: Directory, tokens: Tokens, body: Any, now: float) -> IssuedToken:
+def authenticate(directory: Directory, tokens: Tokens, body: Any) -> IssuedToken:
     """Issues a token. Raises `Refusal`."""
     try:
         auth = body["auth"]
@@ -31,7 +31,7 @@ def authenticate(directory: Directory, tokens: Tokens, body: Any, now: float) ->
         if method == "password":
             return _by_password(directory, tokens, facts["user"], scope)
         if method == "application_credential":
-            return _by_credential(directory, tokens, facts, now)
+            return _by_credential(directory, tokens, facts)
         if method == "token":
             return _by_token(directory, tokens, facts["id"], scope)
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -47,12 +47,12 @@ def _by_password(directory: Directory, tokens: Tokens, facts: Body, scope: Any) 
     return tokens.issue(user.id, project, roles)
 
 
-def _by_credential(directory: Directory, tokens: Tokens, facts: Body, now: float) -> IssuedToken:
+def _by_credential(directory: Directory, tokens: Tokens, facts: Body) -> IssuedToken:
     found = _credential(directory, facts)
     if found is None:
         name = facts.get("id") or facts.get("name")
         raise Refusal(404, "Not Found", f"Could not find Application Credential: {name}.")
-    if found.secret != facts["secret"] or (found.expires_at is not None and found.expires_at <= now):
+    if found.secret != facts["secret"]:
         raise UNAUTHORISED
     # of roles that its user has lost meanwhile nothing is left
     roles = tuple(role for role in directory.roles(found.user_id, found.project_id) if role in found.roles)

@@ -39,7 +39,6 @@ class ApplicationCredential:
     project_id: str
     roles: tuple[str, ...]
     description: str = ""
-    expires_at: float | None = None
 
 
 class Directory:
@@ -71,6 +70,23 @@ class Directory:
         for role in roles:
             self.grant(user.id, where.id, role)
         return user
+
+    def add_credential(
+        self,
+        name: str,
+        user_id: str,
+        project_id: str,
+        roles: tuple[str, ...],
+        *,
+        secret: str = "",
+        description: str = "",
+    ) -> ApplicationCredential:
+        """With a secret of its own where none is given."""
+        made = ApplicationCredential(
+            self._identifiers.hex(), name, secret or self._identifiers.secret(), user_id, project_id, roles, description
+        )
+        self.credentials[made.id] = made
+        return made
 
     def set_password(self, name: str, password: str) -> None:
         """Raises KeyError."""

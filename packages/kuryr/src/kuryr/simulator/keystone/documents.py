@@ -66,12 +66,9 @@ class Documents:
             body["is_domain"] = False
             body["roles"] = [{"id": self._directory.role_ids[role], "name": role} for role in token.roles]
             body["catalog"] = self.catalog(url)
-        if token.credential_id:
-            body["application_credential"] = {
-                "id": token.credential_id,
-                "name": self._directory.credentials[token.credential_id].name,
-                "restricted": True,
-            }
+        credential = self._directory.credentials.get(token.credential_id)
+        if credential is not None:
+            body["application_credential"] = {"id": credential.id, "name": credential.name, "restricted": True}
         return body
 
     def project(self, project: Project, url: str) -> Body:
@@ -128,7 +125,7 @@ class Documents:
             "user_id": one.user_id,
             "project_id": one.project_id,
             "system": None,
-            "expires_at": keystone_time(one.expires_at) if one.expires_at is not None else None,
+            "expires_at": None,
             "unrestricted": None,
             "roles": [self.role(role) for role in one.roles],
             "links": {"self": f"{url}/identity/v3/users/{one.user_id}/application_credentials/{one.id}"},

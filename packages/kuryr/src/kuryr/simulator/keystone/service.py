@@ -8,7 +8,7 @@ import msgspec
 from kuryr.openstack.session import Answer
 from kuryr.simulator.identifiers import Identifiers
 from kuryr.simulator.keystone.authentication import UNAUTHORISED, authenticate, malformed
-from kuryr.simulator.keystone.directory import ApplicationCredential, Directory
+from kuryr.simulator.keystone.directory import Directory
 from kuryr.simulator.keystone.documents import Documents
 from kuryr.simulator.keystone.tokens import IssuedToken, Tokens
 from kuryr.simulator.refusals import Body, Refusal, keystone_refused, not_simulated
@@ -25,13 +25,10 @@ class Keystone:
         directory: Directory,
         tokens: Tokens,
         identifiers: Identifiers,
-        now: Callable[[], float],
         url: Callable[[], str],
     ) -> None:
         self._directory = directory
         self._tokens = tokens
-        self._identifiers = identifiers
-        self._now = now
         self._url = url
         self._documents = Documents(directory, tuple(identifiers.hex() for _ in range(8)))
 
@@ -69,7 +66,7 @@ class Keystone:
             body = request.json()
         except msgspec.DecodeError:
             raise malformed("Expecting to find valid JSON in request body.") from None
-        token = authenticate(self._directory, self._tokens, body, self._now())
+        token = authenticate(self._directory, self._tokens, body)
         return self._shown(token, request, 201)
 
     def _shown(self, token: IssuedToken, request: Request, status: int) -> Answer:
@@ -138,8 +135,10 @@ class Keystone:
             shown = [self._documents.credential(one, self._url()) for one in mine]
             return self._listed("application_credentials", shown, request)
         if request.method == "DELETE" and len(rest) == 1:
-            if self._directory.credentials.pop(rest[0], None) is None:
+            found = self._directory.credentials.get(rest[0])
+            if found is None or found.user_id != user:
                 raise Refusal(404, "Not Found", f"Could not find Application Credential: {rest[0]}.")
+            del self._directory.credentials[found.id]
             self._tokens.revoke_where(lambda one: one.credential_id == rest[0])
             return Answer(204, b"", _headers(request))
         raise not_simulated(f"{request.method} of {request.path}")
@@ -147,20 +146,19 @@ class Keystone:
     def _make_credential(self, token: IssuedToken, request: Request) -> Answer:
         try:
             wanted: Any = request.json()["application_credential"]
-            made = ApplicationCredential(
-                id=self._identifiers.hex(),
-                name=wanted["name"],
-                secret=wanted.get("secret") or self._identifiers.secret(),
-                user_id=token.user_id,
-                project_id=token.project_id,
-                roles=tuple(role["name"] for role in wanted.get("roles") or ()) or token.roles,
-                description=wanted.get("description") or "",
-            )
+            name, roles = wanted["name"], tuple(role["name"] for role in wanted.get("roles") or ())
         except (msgspec.DecodeError, KeyError, TypeError):
             raise malformed("Expecting to find application_credential in request body.") from None
         if wanted.get("expires_at") or wanted.get("access_rules"):
             raise not_simulated("application credentials that expire, or with access rules")
-        self._directory.credentials[made.id] = made
+        made = self._directory.add_credential(
+            name,
+            token.user_id,
+            token.project_id,
+            roles or token.roles,
+            secret=wanted.get("secret") or "",
+            description=wanted.get("description") or "",
+        )
         shown = {**self._documents.credential(made, self._url()), "secret": made.secret}
         return _answered(201, {"application_credential": shown}, request)
 
