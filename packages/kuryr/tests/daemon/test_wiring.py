@@ -47,10 +47,6 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def anybody(_record: SandboxRecord) -> bool:
-    return True
-
-
 class TestPlug:
     async def test_a_plugged_interface_has_a_link_and_a_port(
         self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
@@ -228,7 +224,7 @@ class TestSweep:
         other = FakeVswitch("br-int", installs=False)
         killed = asyncio.ensure_future(Wiring(kernel, other).plug(sandbox(), interface(), timeout_s=5))
         await until(lambda: HOST0 in kernel.taps)
-        assert await wiring.sweep(anybody) == ()
+        assert await wiring.sweep() == ()
         assert kernel.taps == [HOST1]
         killed.cancel()
         await asyncio.wait({killed})
@@ -239,17 +235,33 @@ class TestSweep:
         await wiring.plug(sandbox("c0"), interface("port-1"), timeout_s=5)
         await wiring.plug(sandbox("c1", netns="/run/netns/c1"), interface("port-2"), timeout_s=5)
         kernel.namespaces.remove("/run/netns/c0")
-        removed = await wiring.sweep(anybody)
+        removed = await wiring.sweep()
         assert [each.container_id for each in removed] == ["c0"]
         assert list(vswitch.ports()) == [HOST1]
 
-    async def test_a_record_that_is_not_alive_is_removed(
-        self, wiring: Wiring, kernel: HandKernel, vswitch: FakeVswitch
-    ) -> None:
+    async def test_a_sandbox_whose_path_cannot_be_seen_lives_as_long_as_its_link(self, vswitch: FakeVswitch) -> None:
+        class Blind(HandKernel):
+            async def is_netns(self, path: str) -> bool:
+                return False
+
+        kernel = Blind("/run/netns/c0")
+        wiring = Wiring(kernel, vswitch)
         await wiring.plug(sandbox(), interface(), timeout_s=5)
-        await wiring.sweep(lambda _record: False)
-        assert not kernel.taps
-        assert not vswitch.ports()
+        assert await wiring.sweep() == ()
+        assert kernel.taps == list(vswitch.ports()) == [HOST0]
+
+    async def test_a_kernel_that_cannot_tell_costs_no_sandbox_its_port(self, vswitch: FakeVswitch) -> None:
+        class Exhausted(HandKernel):
+            async def is_netns(self, path: str) -> bool:
+                raise KernelError("too many open files")
+
+        kernel = Exhausted("/run/netns/c0")
+        wiring = Wiring(kernel, vswitch)
+        await wiring.plug(sandbox(), interface(), timeout_s=5)
+        kernel.namespaces.remove("/run/netns/c0")
+        with pytest.raises(KernelError):
+            await wiring.sweep()
+        assert list(vswitch.ports()) == [HOST0]
 
     async def test_an_addition_under_way_is_left_alone(self, kernel: HandKernel, vswitch: FakeVswitch) -> None:
         for turns in range(12):
@@ -257,7 +269,7 @@ class TestSweep:
             plug = asyncio.ensure_future(wiring.plug(sandbox(), interface(), timeout_s=5))
             for _turn in range(turns):
                 await asyncio.sleep(0)
-            assert await wiring.sweep(anybody) == ()
+            assert await wiring.sweep() == ()
             await plug
             assert kernel.taps == [HOST0]
             assert list(vswitch.ports()) == [HOST0]
@@ -267,7 +279,7 @@ class TestSweep:
         """An empty copy of OVSDB would make every link look as if it had no port."""
         await Wiring(kernel, FakeVswitch("br-int")).plug(sandbox(), interface(), timeout_s=5)
         with pytest.raises(VswitchUnavailable):
-            await Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock")).sweep(anybody)
+            await Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock")).sweep()
         assert kernel.taps == [HOST0]
 
 

@@ -132,7 +132,7 @@ class Agent:
                 await asyncio.sleep(_SWEEP_AGAIN_S)
                 continue
             try:
-                self._receipts.unwired(await self._wiring.sweep(lambda record: True))
+                self._receipts.unwired(await self._wiring.sweep())
             except (VswitchError, KernelError) as error:
                 log.warning("cannot clean up yet: cause=%s", error)
                 await asyncio.sleep(_SWEEP_AGAIN_S)

@@ -89,7 +89,7 @@ class Kernel(Protocol):
         ...
 
     async def is_netns(self, path: str) -> bool:
-        """Whether a network namespace is at this path."""
+        """Whether a network namespace is at this path. Raises KernelError when that cannot be told."""
         ...
 
     async def get_state(self, netns: str | None = None) -> NetnsState:

@@ -13,7 +13,7 @@ It does not know Kubernetes, nor who may have which port; `Vswitch.add_port` ref
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -209,14 +209,15 @@ class Wiring:
             raise ExceptionGroup("not everything could be removed", failures)
         return tuple(removed)
 
-    async def sweep(self, is_alive: Callable[[SandboxRecord], bool]) -> tuple[SandboxRecord, ...]:
+    async def sweep(self) -> tuple[SandboxRecord, ...]:
         """Remove what no sandbox has, and give the records that were removed.
 
-        That is: links without a port (a daemon was killed in the middle of ADD), and ports which are not alive or whose
-        network namespace is gone. What lives is not touched, but for a port that is bound to another Neutron port than
-        its own. Every decision is made holding the key, so operations under way are left alone.
+        That is: links without a port (a daemon was killed in the middle of ADD), and ports whose network namespace is
+        gone. What lives is not touched, but for a port that is bound to another Neutron port than its own. Every
+        decision is made holding the key, so operations under way are left alone.
         """
-        for name, owner in (await self._kernel.get_owners()).items():
+        owners = await self._kernel.get_owners()
+        for name, owner in owners.items():
             async with self._keys.hold(_key(owner)):
                 if name not in self._vswitch.ports():
                     log.info("removing a link without a port", extra={"link": name, "owner": owner})
@@ -224,13 +225,15 @@ class Wiring:
         removed = []
         for name in tuple(self._vswitch.ports()):
             record = self._vswitch.ports().get(name)
-            if record is not None and await self._sweep_port(name, record, is_alive):
+            if record is not None and await self._sweep_port(name, record, has_link=name in owners):
                 removed.append(record)
         return tuple(removed)
 
-    async def _sweep_port(self, name: str, record: SandboxRecord, is_alive: Callable[[SandboxRecord], bool]) -> bool:
+    async def _sweep_port(self, name: str, record: SandboxRecord, *, has_link: bool) -> bool:
         async with self._keys.hold((record.container_id, record.ifname)):
-            alive = is_alive(record) and await self._kernel.is_netns(record.netns)
+            # A pair goes with either of its namespaces: while the host's end is there, so is the sandbox, whatever can
+            # be seen at its path.
+            alive = has_link or await self._kernel.is_netns(record.netns)
             state = self._vswitch.port(self._integration_bridge(), name)
             if state is None or state.record != record:
                 return False

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
-from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsState
+from kuryr.daemon.kernel import AttachedLink, AttachRequest, KernelError, NetnsGone, NetnsState
 from kuryr.daemon.netlink import messages
 from kuryr.daemon.netlink.connection import NetlinkConnection, NetlinkError
 from kuryr.daemon.netlink.netns import is_same_netns, open_netns, visit
@@ -198,7 +198,7 @@ def _delete_stale_veth(inside: NetlinkConnection, name: str) -> None:
 def _is_netns(path: str) -> bool:
     try:
         os.close(open_netns(path))
-    except KernelError:
+    except NetnsGone:
         return False
     return True
 

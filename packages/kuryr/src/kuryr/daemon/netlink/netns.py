@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from kuryr.daemon.kernel import NetnsGone
+from kuryr.daemon.kernel import KernelError, NetnsGone
 
 T = TypeVar("T")
 
@@ -20,11 +20,13 @@ _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
 
 
 def open_netns(path: str) -> int:
-    """A file descriptor of the namespace at a path, for the caller to close. Raises NetnsGone."""
+    """A file descriptor of the namespace at a path, for the caller to close. Raises NetnsGone, KernelError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NetnsGone(f"no network namespace at {path!r}: {error.strerror}") from error
+    except OSError as error:  # too many open files, for example: that says nothing about the namespace
+        raise KernelError(f"cannot open the network namespace {path!r}: {error.strerror}") from error
     # When the runtime has unmounted a namespace, an ordinary empty file may be left at its path.
     try:
         kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
