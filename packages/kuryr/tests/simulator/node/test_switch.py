@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -131,6 +132,42 @@ def test_an_internal_port_is_made_anew_without_addresses_when_the_switch_restart
             await host.vswitch.wait_applied()
             assert machine.namespaces.host.devices["kuryr0"].mac_address == NODE_PORT.mac_address
             assert machine.namespaces.host.ips("kuryr0") == ()
+
+    simulate(scene, seed=1)
+
+
+def test_an_internal_port_that_is_changed_in_place_keeps_its_flows() -> None:
+    """ovn-controller says only once that they are installed."""
+
+    async def scene(_: World) -> None:
+        cloud = Ports()
+        cloud.make("port-9", HOST)
+        cloud.make("port-8", HOST)
+        async with connected(made(cloud)) as host:
+            for port in (NODE_PORT, replace(NODE_PORT, mtu=1400), replace(NODE_PORT, port_id="port-8")):
+                assert await host.vswitch.ensure_internal_port(BRIDGE, port)
+                await host.vswitch.wait_applied()
+                await host.vswitch.wait_installed("kuryr0", timeout_s=5)
+                assert not await host.vswitch.ensure_internal_port(BRIDGE, port)
+
+    simulate(scene, seed=1)
+
+
+def test_what_a_dead_ovn_controller_has_said_of_a_port_stays_when_it_is_gone_meanwhile() -> None:
+    async def scene(_: World) -> None:
+        cloud = Ports()
+        cloud.make("port-1", HOST)
+        machine = made(cloud)
+        async with connected(machine) as host:
+            await host.kernel.attach(LINK)
+            await host.vswitch.add_port(BRIDGE, "tap0", RECORD)
+            await host.vswitch.wait_installed("tap0", timeout_s=5)
+            machine.chassis.stop()
+            cloud.delete("port-1", HOST)
+            machine.chassis.start()
+            await asyncio.sleep(1)
+            assert machine.chassis.flows == {}
+            await host.vswitch.wait_installed("tap0", timeout_s=5)  # so it says, and wrongly
 
     simulate(scene, seed=1)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kuryr.daemon.ovsdb import ports
 from kuryr.daemon.ovsdb.client import Operation
-from kuryr.daemon.ovsdb.codec import as_set, encode_map, encode_uuid
+from kuryr.daemon.ovsdb.codec import as_set, encode_map, encode_set, encode_uuid
 from kuryr.daemon.ovsdb.replica import Replica, Row
 from kuryr.daemon.records import IFACE_ID
 from kuryr.daemon.vswitch import BridgeMissing, InternalPort, NameTaken, PortInUse
@@ -30,16 +30,16 @@ def plan_internal(replica: Replica, bridge: str, port: InternalPort) -> tuple[Op
         if name != port.name:
             raise PortInUse(f"the node's Neutron port {port.port_id} is bound to interface {name!r}")
     wait = ports.wait_for_holders(port.port_id, tuple(holders))
-    wanted = _columns(port)
     uuid = replica.interface_uuid(port.name)
     row = replica.interface(port.name)
     if uuid is None or row is None:
+        wanted = {**_columns(port), "external_ids": encode_map(_external_ids(port))}
         return (wait, *ports.insert(bridge_uuid, port.name, wanted))
     if NODE_PORT not in row["external_ids"]:
         raise NameTaken(f"Open vSwitch already has an interface {port.name!r} which is not ours: remove it")
     if _is_as_wanted(row, port):
         return ()
-    return (wait, {"op": "update", "table": "Interface", "where": [["_uuid", "==", encode_uuid(uuid)]], "row": wanted})
+    return (wait, *_change(uuid, port))
 
 
 def _columns(port: InternalPort) -> dict[str, Any]:
@@ -47,8 +47,15 @@ def _columns(port: InternalPort) -> dict[str, Any]:
         "type": "internal",
         "mac": port.mac_address,
         "mtu_request": port.mtu,
-        "external_ids": encode_map(_external_ids(port)),
     }
+
+
+def _change(uuid: str, port: InternalPort) -> tuple[Operation, ...]:
+    """ovn-controller's key stays, which it writes only once for a port: whole external_ids would lose it for good."""
+    row = {"table": "Interface", "where": [["_uuid", "==", encode_uuid(uuid)]]}
+    ids = _external_ids(port)
+    mutations = [["external_ids", "delete", encode_set(ids)], ["external_ids", "insert", encode_map(ids)]]
+    return ({"op": "update", **row, "row": _columns(port)}, {"op": "mutate", **row, "mutations": mutations})
 
 
 def _external_ids(port: InternalPort) -> dict[str, str]:
