@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import kubeloop as k
-from kubeloop.testing import Process, ScriptedFaults, Trace, World, simulate
+from kubeloop.testing import Process, ScriptedFaults, SeededFaults, Trace, World, simulate
 from kuryr.cli.daemon import run_node
 from kuryr.model.configuration import Configuration, Daemon
 from kuryr.model.resources import (
@@ -138,7 +138,7 @@ class Node:
 Scene = Callable[[Node], Coroutine[Any, Any, None]]
 
 
-def play(scene: Scene, *, faults: ScriptedFaults | None = None, seed: int = 1) -> Trace:
+def play(scene: Scene, *, faults: ScriptedFaults | SeededFaults | None = None, seed: int = 1) -> Trace:
     """A cluster with one node, whose daemon is ready."""
 
     async def scenario(world: World) -> None:

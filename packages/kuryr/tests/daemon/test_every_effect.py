@@ -1,11 +1,12 @@
-"""The life of some pods, with one thing going wrong at each of the daemon's effects in turn."""
+"""The life of some pods, with one thing going wrong at each of the daemon's effects in turn, or many by chance."""
 
 import asyncio
+from random import Random
 
 import pytest
 
 import kubeloop as k
-from kubeloop.testing import Fault, FaultKind, ScriptedFaults
+from kubeloop.testing import Fault, FaultKind, ScriptedFaults, SeededFaults
 from kuryr.model.resources import KuryrPort
 from kuryr.simulator.node.cni import CniFailed
 
@@ -88,7 +89,22 @@ def effects() -> int:
     return max(line.call.effect or 0 for line in play(scene) if line.call is not None)
 
 
-@pytest.mark.parametrize("kind", [FaultKind.KILL_BEFORE, FaultKind.KILL_AFTER, FaultKind.FAILED, FaultKind.SLOW])
+KINDS = (
+    FaultKind.KILL_BEFORE,
+    FaultKind.KILL_AFTER,
+    FaultKind.FAILED,
+    FaultKind.SLOW,
+    FaultKind.CONFLICT,
+    FaultKind.LATE_EFFECT,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_whatever_happens_at_one_effect_all_ends_as_it_should(kind: FaultKind) -> None:
     for effect in range(1, effects() + 1):
         play(scene, faults=ScriptedFaults(by_effect={effect: Fault(kind, 3.0)}))
+
+
+def test_whatever_happens_by_chance_all_ends_as_it_should() -> None:
+    for seed in range(1, 21):
+        play(scene, faults=SeededFaults(Random(f"{seed}/faults"), until_s=30.0), seed=seed)

@@ -180,7 +180,10 @@ class Agent:
         """Refuses the ADD of a claim that cannot be wired now. Raises CniError."""
         if claim.metadata.deleting:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"the network of pod {claim.key} is being released")
-        winner = self._receipts.winner(claim)
+        try:
+            winner = self._receipts.winner(claim)
+        except VswitchError as error:
+            raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot wire pod {claim.key} yet: {error}") from error
         if winner is not None:
             raise CniError(
                 CniCode.TRY_AGAIN_LATER,

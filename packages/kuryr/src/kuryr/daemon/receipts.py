@@ -132,9 +132,8 @@ class Receipts:
         wired = self._sandboxes(claim, self._wiring.finished())
         if wired:
             self._refused.pop(key, None)
-            if not (claim.status.plugged and claim.status.sandbox in wired):
-                await self._write_plugged(claim, wired[-1])
-            return DONE
+            told = claim.status.plugged and claim.status.sandbox in wired
+            return DONE if told else await self._write_plugged(claim, wired[-1])
         winner = self.winner(claim)
         if winner is not None:
             why = f"Neutron port {' or '.join(ports_of(claim))} is {winner.key}'s"
@@ -186,9 +185,9 @@ class Receipts:
             record.port_id == entry.port_id for record in self._wiring.records()
         )
 
-    async def _write_plugged(self, claim: KuryrPort, container: str) -> None:
+    async def _write_plugged(self, claim: KuryrPort, container: str) -> Result:
         status = {"plugged": True, "sandbox": container, "policyGeneration": claim.spec.policy_generation}
-        await self._patch_status(claim, status)
+        return await self._patch_status(claim, status)
 
     async def _write_conflict(self, claim: KuryrPort, why: str) -> Result:
         new = condition(PORT_CONFLICT, True, reason="PortInUse", message=why)
@@ -197,13 +196,12 @@ class Receipts:
             return DONE
         log.warning("port conflict: claim=%s cause=%s", claim.key, why)
         # the controller has conditions of its own there: only on the version that was looked at
-        written = await self._patch_status(
+        return await self._patch_status(
             claim, {"conditions": msgspec.to_builtins(conditions)}, claim.metadata.resource_version
         )
-        return DONE if written else _LOOK_AGAIN
 
-    async def _patch_status(self, claim: KuryrPort, status: dict[str, Any], version: str = "") -> bool:
-        """False: it is gone, or another; or, with a version, another version."""
+    async def _patch_status(self, claim: KuryrPort, status: dict[str, Any], version: str = "") -> Result:
+        """With a version, only on that one."""
         name, namespace = claim.key.name, claim.key.namespace
         try:
             await self._client.patch(
@@ -216,8 +214,8 @@ class Receipts:
                 resource_version=version,
             )
         except (kube.NotFound, kube.Conflict):
-            return False
-        return True
+            return _LOOK_AGAIN
+        return DONE
 
     def _sandboxes(self, claim: KuryrPort, records: Iterable[SandboxRecord]) -> tuple[str, ...]:
         """Container ids of those records that have the claim's ports."""
@@ -237,10 +235,14 @@ def _take_away(index: int, entry: QuarantinedPort) -> Iterator[dict[str, Any]]:
 
 
 def _concerns_us(change: Change[KuryrPort]) -> bool:
-    """Not the status that we wrote ourselves."""
+    """Of the status, what we write: a write of ours that was given up may come late, over a newer one."""
     if change.old is None or change.new is None:
         return True
-    return change.old.metadata.deleting != change.new.metadata.deleting
+    return _facts(change.old) != _facts(change.new)
+
+
+def _facts(claim: KuryrPort) -> tuple[object, ...]:
+    return claim.metadata.uid, claim.metadata.deleting, claim.status.plugged, claim.status.sandbox
 
 
 def _quarantine_changed(change: Change[KuryrPortPool]) -> bool:

@@ -278,5 +278,6 @@ class Wiring:
             try:
                 async with asyncio.timeout(UNDO_TIMEOUT_S):
                     await step(name)
-            except Exception:
-                log.exception("could not undo a failed plug: left to DEL or the sweep", extra={"link": name})
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other step is to be tried
+                text = "could not undo a failed plug: left to DEL or the sweep"
+                log.warning(text, extra={"link": name, "error": repr(error)})
