@@ -140,6 +140,18 @@ async def test_a_port_is_active_while_the_host_it_is_bound_to_has_it_plugged(bed
     assert changed == [port.id, port.id]
 
 
+async def test_no_port_is_bound_where_the_chassis_is_dead_or_gone_and_bound_ones_stay(bed: Bed) -> None:
+    neutron, hosts = bed.neutron(), bed.cloud.network.hosts
+    before = await neutron.create_port(bed.request(0))
+    hosts.chassis["node1.test"].alive = False
+    assert (await neutron.create_port(bed.request(1))).vif_type == "binding_failed"
+    hosts.remove("node1.test")
+    assert (await neutron.create_port(bed.request(2))).vif_type == "binding_failed"
+    hosts.add("node1.test")
+    assert (await neutron.create_port(bed.request(3))).vif_type == "ovs"
+    assert await neutron.fetch_ports(id=before.id) == (before,)
+
+
 async def test_the_same_seed_gives_the_same_answers() -> None:
     def answers() -> list[bytes]:
         cloud = Cloud(random.Random(7), lambda: 1_700_000_000.0)

@@ -31,7 +31,7 @@ UNSET: Final = Missing("UNSET")
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`operator`: only an administrator sees it; `privileged`: only that one or a service may set it."""
+    """`operator`: only an administrator sees it."""
 
     convert: Convert
     default: Any = UNSET
@@ -83,7 +83,7 @@ def anything(_: str, value: Any) -> Any:
     return value
 
 
-def text(longest: int) -> Convert:
+def string(longest: int) -> Convert:
     def convert(name: str, value: Any) -> str:
         if not isinstance(value, str):
             raise invalid(name, f"'{value}' is not a valid string")

@@ -10,7 +10,10 @@ from kuryr.simulator.refusals import Body
 
 @dataclass(slots=True)
 class Chassis:
-    """A node's ovn-controller, which Neutron lists as an agent. `host` is what ports name as binding:host_id."""
+    """A node's ovn-controller, which Neutron lists as an agent. `host` is what ports name as binding:host_id.
+
+    To one that is not `alive` no port is bound; those that are bound there stay so.
+    """
 
     name: str
     host: str
@@ -35,9 +38,10 @@ class Hosts:
     def bind(self, port: Body, host: str) -> None:
         """Sets the port's binding to the host, empty for none."""
         port["binding:host_id"] = host
+        chassis = self.chassis.get(host)
         if not host:
             port["binding:vif_type"], port["binding:vif_details"] = "unbound", {}
-        elif host in self.chassis:
+        elif chassis is not None and chassis.alive:
             port["binding:vif_type"] = "ovs"
             port["binding:vif_details"] = {
                 "port_filter": True,

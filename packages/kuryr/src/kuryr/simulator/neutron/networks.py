@@ -12,7 +12,7 @@ from kuryr.simulator.neutron.attributes import (
     number,
     only,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
@@ -28,7 +28,7 @@ class Networks(Resource):
     collection = "networks"
     first_revision = 1
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), ""),
+        "name": Attribute(string(255), ""),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "admin_state_up": Attribute(boolean, True),
@@ -36,7 +36,7 @@ class Networks(Resource):
         "shared": Attribute(boolean, False),
         "port_security_enabled": Attribute(boolean, True),
         "router:external": Attribute(boolean, False),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         "provider:network_type": Attribute(anything, UNSET, operator=True),
         "provider:physical_network": Attribute(anything, UNSET, operator=True),
         "provider:segmentation_id": Attribute(anything, UNSET, operator=True),
@@ -108,9 +108,9 @@ class Networks(Resource):
     def delete(self, caller: Caller, one: Body) -> None:
         ports = self.ports_on(one["id"])
         if ports:
-            text_ = f"Unable to complete operation on network {one['id']}. There are one or more ports still in use on "
-            text_ += f"the network, id for these ports is: {','.join(ports)}."
-            raise Refusal(409, "NetworkInUse", text_)
+            text = f"Unable to complete operation on network {one['id']}. There are one or more ports still in use on "
+            text += f"the network, id for these ports is: {','.join(ports)}."
+            raise Refusal(409, "NetworkInUse", text)
         for subnet in tuple(one["subnets"]):
             self.subnet_gone(subnet)
         self.remove(one)

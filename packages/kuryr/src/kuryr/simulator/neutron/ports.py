@@ -20,7 +20,7 @@ from kuryr.simulator.neutron.attributes import (
     mac_address,
     only,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.binding import Hosts
 from kuryr.simulator.neutron.caller import Caller, not_authorised
@@ -40,21 +40,21 @@ class Ports(Resource):
     collection = "ports"
     first_revision = 1
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), ""),
+        "name": Attribute(string(255), ""),
         "network_id": Attribute(identifier, REQUIRED, put=False),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "admin_state_up": Attribute(boolean, True),
         "mac_address": Attribute(mac_address, UNSET),
         "fixed_ips": Attribute(fixed_ips, UNSET),
-        "device_id": Attribute(text(255), ""),
-        "device_owner": Attribute(text(255), ""),
+        "device_id": Attribute(string(255), ""),
+        "device_owner": Attribute(string(255), ""),
         "security_groups": Attribute(identifiers, UNSET),
         "allowed_address_pairs": Attribute(anything, []),
         "port_security_enabled": Attribute(boolean, UNSET),
-        "description": Attribute(text(255), ""),
-        "binding:host_id": Attribute(text(255), UNSET),
-        "binding:vnic_type": Attribute(text(64), "normal"),
+        "description": Attribute(string(255), ""),
+        "binding:host_id": Attribute(string(255), UNSET),
+        "binding:vnic_type": Attribute(string(64), "normal"),
         "binding:profile": Attribute(anything, UNSET),
         "extra_dhcp_opts": Attribute(only([]), []),
         "qos_policy_id": Attribute(only(None), None),
@@ -101,10 +101,10 @@ class Ports(Resource):
         for mac in macs:
             if macs.count(mac) > 1:
                 # a real one tries again and again before it says so, for minutes
-                text_ = (
+                text = (
                     "Failed to create a duplicate Port: for attribute(s) ['mac_address', 'network_id'] with value(s) "
                 )
-                raise Refusal(409, "NeutronDbObjectDuplicateEntry", text_ + f"{mac[0]}-{mac[1]}")
+                raise Refusal(409, "NeutronDbObjectDuplicateEntry", text + f"{mac[0]}-{mac[1]}")
 
     def authorise_create(self, caller: Caller, wanted: Body) -> None:
         network = self._networks.find(caller, wanted["network_id"])
@@ -198,8 +198,8 @@ class Ports(Resource):
     def delete(self, caller: Caller, one: Body) -> None:
         if one["device_owner"].startswith("network:router"):
             reason = f"has device owner {one['device_owner']}"
-            text_ = f"Port {one['id']} cannot be deleted directly via the port API: {reason}."
-            raise Refusal(409, "ServicePortInUse", text_)
+            text = f"Port {one['id']} cannot be deleted directly via the port API: {reason}."
+            raise Refusal(409, "ServicePortInUse", text)
         self.forget(one)
 
     def forget(self, one: Body) -> None:
@@ -264,9 +264,9 @@ class Ports(Resource):
         if (one["network_id"], mac) in self._by_mac:
             raise _mac_in_use(one["network_id"], mac)
         if one["binding:vif_type"] not in ("unbound", "binding_failed"):
-            text_ = f"Unable to complete operation on port {one['id']}, port is already bound, port type: "
-            text_ += f"{one['binding:vif_type']}, old_mac {one['mac_address']}, new_mac {mac}."
-            raise Refusal(409, "PortBound", text_)
+            text = f"Unable to complete operation on port {one['id']}, port is already bound, port type: "
+            text += f"{one['binding:vif_type']}, old_mac {one['mac_address']}, new_mac {mac}."
+            raise Refusal(409, "PortBound", text)
 
     def _groups_of(self, caller: Caller, wanted: Body, *, secure: bool) -> list[str]:
         if "security_groups" in wanted:
@@ -281,14 +281,14 @@ class Ports(Resource):
         for group in groups:
             self._groups.find(caller, group)
         if groups and not secure:
-            text_ = "Port has security group associated. Cannot disable port security or IP address until security "
-            text_ += "group is removed."
-            raise Refusal(409, "PortSecurityPortHasSecurityGroup", text_)
+            text = "Port has security group associated. Cannot disable port security or IP address until security "
+            text += "group is removed."
+            raise Refusal(409, "PortSecurityPortHasSecurityGroup", text)
 
 
 def _mac_in_use(network_id: str, mac: str) -> Refusal:
-    text_ = f"Unable to complete operation for network {network_id}. The mac address {mac} is in use."
-    return Refusal(409, "MacAddressInUse", text_)
+    text = f"Unable to complete operation for network {network_id}. The mac address {mac} is in use."
+    return Refusal(409, "MacAddressInUse", text)
 
 
 def _pairs(pairs: list[Body], mac: str) -> list[Body]:

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from kuryr.simulator.neutron.attributes import Attribute, Attributes, anything, boolean, only, read_only, text
+from kuryr.simulator.neutron.attributes import Attribute, Attributes, anything, boolean, only, read_only, string
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.networks import Networks
 from kuryr.simulator.neutron.ports import Ports
@@ -29,12 +29,12 @@ class Routers(Resource):
     collection = "routers"
     first_revision = 1
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), ""),
+        "name": Attribute(string(255), ""),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "admin_state_up": Attribute(boolean, True),
         "external_gateway_info": Attribute(_gateway, None),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         "enable_snat": Attribute(only(True), True),
         "routes": Attribute(only([]), []),
         "availability_zone_hints": Attribute(only([]), []),
@@ -120,8 +120,8 @@ class Routers(Resource):
         elif wanted.get("port_id"):
             port = self._ports.find(caller, wanted["port_id"])
             if port["device_id"]:
-                text_ = f"Unable to complete operation on port {port['id']} for network {port['network_id']}."
-                raise Refusal(409, "PortInUse", f"{text_} Port already has an attached device {port['device_id']}.")
+                text = f"Unable to complete operation on port {port['id']} for network {port['network_id']}."
+                raise Refusal(409, "PortInUse", f"{text} Port already has an attached device {port['device_id']}.")
             for one in port["fixed_ips"]:
                 self._check_overlap(router, self._subnets.objects[one["subnet_id"]])
             self._ports.update(caller, port, {"device_id": router["id"], "device_owner": INTERFACE})
@@ -143,10 +143,10 @@ class Routers(Resource):
                 self.touch(router)
                 return self._interface(router, port)
         if port_id:
-            text_ = f"Router {router['id']} does not have an interface with id {port_id}"
-            raise Refusal(404, "RouterInterfaceNotFound", text_)
-        text_ = f"Router {router['id']} has no interface on subnet {subnet_id}"
-        raise Refusal(404, "RouterInterfaceNotFoundForSubnet", text_)
+            text = f"Router {router['id']} does not have an interface with id {port_id}"
+            raise Refusal(404, "RouterInterfaceNotFound", text)
+        text = f"Router {router['id']} has no interface on subnet {subnet_id}"
+        raise Refusal(404, "RouterInterfaceNotFoundForSubnet", text)
 
     def _of(self, router: Body) -> list[Body]:
         return [port for port in self._ports.objects.values() if port["device_id"] == router["id"]]
@@ -156,16 +156,16 @@ class Routers(Resource):
             for one in port["fixed_ips"]:
                 other = self._subnets.objects[one["subnet_id"]]
                 if self._subnets.addresses[other["id"]].network.overlaps(self._subnets.addresses[subnet["id"]].network):
-                    text_ = (
+                    text = (
                         f"Cidr {subnet['cidr']} of subnet {subnet['id']} overlaps with cidr {other['cidr']} of subnet"
                     )
-                    raise bad_request(f"Bad router request: {text_} {other['id']}.", "BadRequest")
+                    raise bad_request(f"Bad router request: {text} {other['id']}.", "BadRequest")
 
     def _set_gateway(self, caller: Caller, router: Body, wanted: Body) -> None:
         network = self._networks.find(caller, wanted["network_id"])
         if not network["router:external"]:
-            text_ = f"Bad router request: Network {network['id']} is not an external network."
-            raise bad_request(text_, "BadRequest")
+            text = f"Bad router request: Network {network['id']} is not an external network."
+            raise bad_request(text, "BadRequest")
         self._clear_gateway(router)
         addresses = wanted.get("external_fixed_ips") or None
         port = self._make_port(caller, router, network["id"], addresses, GATEWAY)

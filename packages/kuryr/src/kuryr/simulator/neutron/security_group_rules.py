@@ -13,7 +13,7 @@ from kuryr.simulator.neutron.attributes import (
     one_of,
     only,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
@@ -35,9 +35,9 @@ def _protocol(_: str, value: Any) -> str | None:
     found = str(value).lower()
     if found in _PROTOCOLS or (found.isdigit() and int(found) <= 255):
         return "ipv6-icmp" if found == "icmpv6" else found
-    text_ = f"Security group rule protocol {value} not supported. Only protocol values (None, 'any', "
-    text_ += f"{', '.join(map(repr, _PROTOCOLS))}) and integer representations [0 to 255] are supported."
-    raise bad_request(text_, "SecurityGroupRuleInvalidProtocol")
+    text = f"Security group rule protocol {value} not supported. Only protocol values (None, 'any', "
+    text += f"{', '.join(map(repr, _PROTOCOLS))}) and integer representations [0 to 255] are supported."
+    raise bad_request(text, "SecurityGroupRuleInvalidProtocol")
 
 
 def _port(name: str, value: Any) -> int | None:
@@ -80,7 +80,7 @@ class SecurityGroupRules(Resource):
         "remote_ip_prefix": Attribute(_prefix, None, put=False),
         "remote_group_id": Attribute(identifier_or_none, None, put=False),
         "remote_address_group_id": Attribute(only(None), None, put=False),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         **{name: read_only() for name in ("id", "normalized_cidr", "belongs_to_default_sg")},
     }
 
@@ -100,8 +100,8 @@ class SecurityGroupRules(Resource):
         self._check(caller, wanted)
         for rule in self.of(group["id"]):
             if all(rule[name] == wanted[name] for name in _SAME):
-                text_ = f"Security group rule already exists. Rule id is {rule['id']}."
-                raise Refusal(409, "SecurityGroupRuleExists", text_)
+                text = f"Security group rule already exists. Rule id is {rule['id']}."
+                raise Refusal(409, "SecurityGroupRuleExists", text)
         rule = self.add(group, **{name: wanted[name] for name in (*_SAME, "description")})
         group["revision_number"] += 1
         return rule
@@ -161,18 +161,18 @@ class SecurityGroupRules(Resource):
 
     def _check(self, caller: Caller, wanted: Body) -> None:
         if wanted["ethertype"] not in ("IPv4", "IPv6"):
-            text_ = f"Security group rule for ethertype '{wanted['ethertype']}' not supported. Allowed values are"
-            raise bad_request(f"{text_} ['IPv4', 'IPv6'].", "SecurityGroupRuleInvalidEtherType")
+            text = f"Security group rule for ethertype '{wanted['ethertype']}' not supported. Allowed values are"
+            raise bad_request(f"{text} ['IPv4', 'IPv6'].", "SecurityGroupRuleInvalidEtherType")
         if wanted["remote_ip_prefix"] and wanted["remote_group_id"]:
-            text_ = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
-            raise bad_request(text_, "SecurityGroupMultipleRemoteEntites")
+            text = "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided."
+            raise bad_request(text, "SecurityGroupMultipleRemoteEntites")
         if wanted["remote_group_id"]:
             self._group(caller, wanted["remote_group_id"])
         _check_ports(wanted)
         prefix = wanted["remote_ip_prefix"]
         if prefix and ipaddress.ip_network(prefix, strict=False).version != int(wanted["ethertype"][-1]):
-            text_ = f"Conflicting value ethertype {wanted['ethertype']} for CIDR {prefix}"
-            raise bad_request(text_, "SecurityGroupRuleParameterConflict")
+            text = f"Conflicting value ethertype {wanted['ethertype']} for CIDR {prefix}"
+            raise bad_request(text, "SecurityGroupRuleParameterConflict")
 
 
 def _check_ports(wanted: Body) -> None:
@@ -180,8 +180,8 @@ def _check_ports(wanted: Body) -> None:
     if low is None and high is None:
         return
     if protocol is None:
-        text_ = "Must also specify protocol if port range is given."
-        raise bad_request(text_, "SecurityGroupProtocolRequiredWithPorts")
+        text = "Must also specify protocol if port range is given."
+        raise bad_request(text, "SecurityGroupProtocolRequiredWithPorts")
     if protocol in _WITH_PORTS and (low is None or high is None or low > high):
-        text_ = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
-        raise bad_request(text_, "SecurityGroupInvalidPortRange")
+        text = "For TCP/UDP protocols, port_range_min must be <= port_range_max"
+        raise bad_request(text, "SecurityGroupInvalidPortRange")

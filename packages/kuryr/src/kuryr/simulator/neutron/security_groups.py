@@ -11,7 +11,7 @@ from kuryr.simulator.neutron.attributes import (
     anything,
     boolean,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
@@ -27,10 +27,10 @@ class SecurityGroups(Resource):
     name = "security_group"
     collection = "security-groups"
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), ""),
+        "name": Attribute(string(255), ""),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         "stateful": Attribute(boolean, UNSET),
         **{name: read_only() for name in ("id", "security_group_rules", "shared")},
     }

@@ -15,7 +15,7 @@ from kuryr.simulator.neutron.attributes import (
     number,
     only,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
@@ -43,7 +43,7 @@ class SubnetPools(Resource):
     name = "subnetpool"
     collection = "subnetpools"
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), REQUIRED),
+        "name": Attribute(string(255), REQUIRED),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "prefixes": Attribute(_prefixes, REQUIRED),
@@ -51,7 +51,7 @@ class SubnetPools(Resource):
         "max_prefixlen": Attribute(number(0, 128), UNSET),
         "default_prefixlen": Attribute(number(0, 128), UNSET),
         "shared": Attribute(boolean, False, put=False),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         "is_default": Attribute(only(False), False),
         "default_quota": Attribute(only(None), None),
         "address_scope_id": Attribute(only(None), None),
@@ -114,16 +114,16 @@ class SubnetPools(Resource):
 
     def delete(self, caller: Caller, one: Body) -> None:
         if any(self._of(one["id"])):
-            text_ = "Unable to delete subnet pool: Subnet pool has existing allocations."
-            raise bad_request(text_, "SubnetPoolDeleteError")
+            text = "Unable to delete subnet pool: Subnet pool has existing allocations."
+            raise bad_request(text, "SubnetPoolDeleteError")
         self.remove(one)
 
     def allocate(self, caller: Caller, wanted: Body) -> tuple[str, str]:
         """See `subnets.Allocate`."""
         pool = self.find(caller, wanted["subnetpool_id"])
         if pool["ip_version"] != wanted["ip_version"]:
-            text_ = f"Cannot allocate IPv{wanted['ip_version']} subnet from IPv{pool['ip_version']} subnet pool"
-            raise bad_request(f"Bad subnets request: {text_}.", "BadRequest")
+            text = f"Cannot allocate IPv{wanted['ip_version']} subnet from IPv{pool['ip_version']} subnet pool"
+            raise bad_request(f"Bad subnets request: {text}.", "BadRequest")
         if wanted.get("cidr") is not None:
             return pool["id"], str(self._specific(pool, wanted["cidr"]))
         length = wanted.get("prefixlen", int(pool["default_prefixlen"]))
@@ -179,17 +179,17 @@ def _check_bounds(lowest: int, highest: int, usual: int) -> None:
 
 
 def _bounds(name: str, value: int, base: str, limit: int) -> Refusal:
-    text_ = f"Illegal prefix bounds: {name}={value}, {base}={limit}."
-    return bad_request(text_, "IllegalSubnetPoolPrefixBounds")
+    text = f"Illegal prefix bounds: {name}={value}, {base}={limit}."
+    return bad_request(text, "IllegalSubnetPoolPrefixBounds")
 
 
 def _check_length(pool: Body, length: int) -> None:
     if length > int(pool["max_prefixlen"]):
-        text_ = f"Unable to allocate subnet with prefix length {length}, maximum allowed prefix is "
-        raise bad_request(text_ + f"{pool['max_prefixlen']}.", "MaxPrefixSubnetAllocationError")
+        text = f"Unable to allocate subnet with prefix length {length}, maximum allowed prefix is "
+        raise bad_request(text + f"{pool['max_prefixlen']}.", "MaxPrefixSubnetAllocationError")
     if length < int(pool["min_prefixlen"]):
-        text_ = f"Unable to allocate subnet with prefix length {length}, minimum allowed prefix is "
-        raise bad_request(text_ + f"{pool['min_prefixlen']}.", "MinPrefixSubnetAllocationError")
+        text = f"Unable to allocate subnet with prefix length {length}, minimum allowed prefix is "
+        raise bad_request(text + f"{pool['min_prefixlen']}.", "MinPrefixSubnetAllocationError")
 
 
 def _cannot_allocate(reason: str) -> Refusal:

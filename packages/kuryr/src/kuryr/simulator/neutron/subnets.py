@@ -19,7 +19,7 @@ from kuryr.simulator.neutron.attributes import (
     one_of,
     only,
     read_only,
-    text,
+    string,
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.networks import Networks
@@ -37,7 +37,7 @@ class Subnets(Resource):
     name = "subnet"
     collection = "subnets"
     attributes: ClassVar[Attributes] = {
-        "name": Attribute(text(255), ""),
+        "name": Attribute(string(255), ""),
         "tenant_id": Attribute(anything, put=False),
         "project_id": Attribute(anything, put=False),
         "network_id": Attribute(identifier, REQUIRED, put=False),
@@ -51,7 +51,7 @@ class Subnets(Resource):
         "enable_dhcp": Attribute(boolean, True),
         "dns_nameservers": Attribute(anything, []),
         "host_routes": Attribute(anything, []),
-        "description": Attribute(text(255), ""),
+        "description": Attribute(string(255), ""),
         "ipv6_ra_mode": Attribute(_MODES, None, put=False),
         "ipv6_address_mode": Attribute(_MODES, None, put=False),
         "service_types": Attribute(only([]), []),
@@ -88,11 +88,11 @@ class Subnets(Resource):
         pool_id, block = self._block(caller, wanted)
         for other in self.of(network["id"]):
             if other["ip_version"] == block.version and other["subnetpool_id"] != pool_id:
-                text_ = "Subnets hosted on the same network must be allocated from the same subnet pool."
-                raise bad_request(text_, "NetworkSubnetPoolAffinityError")
+                text = "Subnets hosted on the same network must be allocated from the same subnet pool."
+                raise bad_request(text, "NetworkSubnetPoolAffinityError")
             if _network(other["cidr"]).overlaps(block):
-                text_ = f"Requested subnet with cidr: {block} for network: {network['id']} overlaps with another subnet"
-                raise invalid_operation(text_)
+                text = f"Requested subnet with cidr: {block} for network: {network['id']} overlaps with another subnet"
+                raise invalid_operation(text)
         gateway = wanted.get("gateway_ip", UNSET)
         if gateway is UNSET:
             gateway = str(block[1 if block.version == 4 and block.num_addresses > 2 else 0])
@@ -144,8 +144,8 @@ class Subnets(Resource):
 
     def delete(self, caller: Caller, one: Body) -> None:
         if len(self.addresses[one["id"]]):
-            text_ = f"Unable to complete operation on subnet {one['id']}: One or more ports have an IP allocation from "
-            raise Refusal(409, "SubnetInUse", text_ + "this subnet.")
+            text = f"Unable to complete operation on subnet {one['id']}: One or more ports have an IP allocation from "
+            raise Refusal(409, "SubnetInUse", text + "this subnet.")
         self.forget(one)
 
     def forget(self, one: Body) -> None:
@@ -195,6 +195,6 @@ def _given(pool: Any, block: Network) -> Pool:
     except (KeyError, TypeError, ValueError):
         raise bad_request(f"Invalid input for allocation_pools. Reason: {pool} is not valid.") from None
     if start not in block or end not in block:
-        text_ = f"The allocation pool {start}-{end} spans beyond the subnet cidr {block}."
-        raise bad_request(text_, "OutOfBoundsAllocationPool")
+        text = f"The allocation pool {start}-{end} spans beyond the subnet cidr {block}."
+        raise bad_request(text, "OutOfBoundsAllocationPool")
     return int(start), int(end)
