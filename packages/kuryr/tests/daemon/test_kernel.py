@@ -180,6 +180,15 @@ class TestNetlink:
         with pytest.raises(NetnsGone, match="not a network namespace"):
             await netlink_kernel.attach(request(str(left_over)))
 
+    async def test_a_path_that_cannot_be_opened_says_nothing_about_the_namespace(
+        self, netlink_kernel: NetlinkKernel, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """As when a process has too many open files: its sandboxes live."""
+        loop = tmp_path_factory.mktemp("netns") / "cni-1"
+        loop.symlink_to(loop)
+        with pytest.raises(KernelError, match="cannot open"):
+            await netlink_kernel.is_netns(str(loop))
+
     async def test_the_event_loops_thread_never_leaves_home(
         self, netlink_kernel: NetlinkKernel, make_netns: Callable[[], str]
     ) -> None:
