@@ -14,7 +14,7 @@ from kuryr.daemon.cni.protocol import CniCode, CniError
 from kuryr.daemon.ovn import OvnControllerStatus
 from kuryr.daemon.vswitch import Vswitch, VswitchUnavailable
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 8.0  # two looks at an ovn-controller that does not answer (5 s each); the kubelet waits 30 s
 _LOOK_EVERY_S = 0.5
 
 
