@@ -17,15 +17,18 @@ _USERS = {
     "admin": ("admin", "admin"),
     "kuryr": ("kuryr", "kubernetes"),
     "member": ("contract-member", "kubernetes"),
+    "reader": ("contract-reader", "kubernetes"),
     "stranger": ("contract-stranger", "contract-elsewhere"),
 }
+_ROLES = {"member": "member", "reader": "reader", "stranger": "member"}
+"""Of the users that only the contract has."""
 
 
 @pytest.fixture(scope="session")
 def place(running_lab: Lab) -> Iterator[Place]:
     api = Api("admin", "admin")
-    for who in ("member", "stranger"):
-        api.ensure_user(*_USERS[who], "member")
+    for who, role in _ROLES.items():
+        api.ensure_user(*_USERS[who], role)
 
     @asynccontextmanager
     async def over_http() -> AsyncIterator[Exchange]:
@@ -45,7 +48,7 @@ def place(running_lab: Lab) -> Iterator[Place]:
 
 
 def _remove_users(api: Api) -> None:
-    for who in ("member", "stranger"):
+    for who in _ROLES:
         for user in api.call("GET", f"{KEYSTONE_URL}/users?name={_USERS[who][0]}")["users"]:
             api.call("DELETE", f"{KEYSTONE_URL}/users/{user['id']}")
     for project in api.call("GET", f"{KEYSTONE_URL}/projects?name={_USERS['stranger'][1]}")["projects"]:

@@ -22,7 +22,8 @@ OpenExchange = Callable[[], AbstractAsyncContextManager[Exchange]]
 
 @dataclass
 class Place:
-    """One cloud for a whole run. `users`: admin, kuryr (member and service), member, and stranger of another project.
+    """One cloud for a whole run. `users`: admin; kuryr (member and service), member and reader of one project; stranger
+    of another.
 
     `host` has a chassis. `tokens` and `pods` are made by the first test that needs them.
     """

@@ -63,6 +63,68 @@ async def test_a_member_makes_no_network_for_everybody_and_none_of_a_provider(be
     assert reply.refusal == (403, "PolicyNotAuthorized", text)
 
 
+async def test_a_mere_member_changes_no_binding_and_no_mac(bed: Bed) -> None:
+    network, _ = await bed.pods()
+    port = await bed.make("ports", {"network_id": network}, "member")
+
+    async def refusal(**changes: object) -> tuple[int, str, str]:
+        return (await bed.ask("member", "PUT", f"{PORTS}/{port['id']}", {"port": changes})).refusal
+
+    host, mac = {"binding:host_id": bed.place.host}, {"mac_address": bed.mac()}
+    text = "(rule:update_port and rule:update_port:binding:host_id) is disallowed by policy"
+    assert await refusal(**host) == (403, "PolicyNotAuthorized", text)
+    text = "(rule:update_port and rule:update_port:mac_address) is disallowed by policy"
+    assert await refusal(**mac) == (403, "PolicyNotAuthorized", text)
+    text = "((rule:update_port and rule:update_port:mac_address) and rule:update_port:binding:host_id) "
+    text += "is disallowed by policy"
+    assert await refusal(**host, **mac) == (403, "PolicyNotAuthorized", text)
+
+
+async def test_nothing_is_made_for_another_project(bed: Bed) -> None:
+    network, _ = await bed.pods()
+    project = await bed.project("stranger")
+    reply = await bed.create("ports", {"network_id": network, "project_id": project}, "member")
+    text = (
+        "Specifying 'project_id' other than the authenticated project in request is not allowed for the current user."
+    )
+    assert reply.refusal == (400, "HTTPBadRequest", text)
+
+
+async def test_a_reader_sees_and_changes_nothing(bed: Bed) -> None:
+    network, _ = await bed.pods()
+    port = await bed.make("ports", {"network_id": network})
+    path = f"{PORTS}/{port['id']}"
+    assert (await bed.ask("reader", "GET", path)).status == 200
+    for reply, rule in (
+        (await bed.create("ports", {"network_id": network}, "reader"), "create_port"),
+        (await bed.ask("reader", "PUT", path, {"port": {"name": "x"}}), "update_port"),
+        (await bed.ask("reader", "DELETE", path), "delete_port"),
+        (await bed.create("networks", {"name": "x"}, "reader"), "create_network"),
+        (await bed.create("security-groups", {"name": "x"}, "reader"), "create_security_group"),
+    ):
+        assert reply.refusal == (403, "PolicyNotAuthorized", f"rule:{rule} is disallowed by policy")
+
+
+async def test_the_role_service_sees_others_networks_but_no_groups_and_no_routers(bed: Bed) -> None:
+    network, subnet = await bed.network("10.79.0.0/24", "stranger")
+    group = await bed.make("security-groups", {"name": "contract"}, "stranger")
+    router = await bed.make("routers", {"name": "contract"}, "stranger")
+    for path in (f"networks/{network}", f"subnets/{subnet}"):
+        assert (await bed.ask("kuryr", "GET", f"/v2.0/{path}")).status == 200
+        text = f"rule:delete_{path.partition('/')[0][:-1]} is disallowed by policy"
+        assert (await bed.ask("kuryr", "DELETE", f"/v2.0/{path}")).refusal == (403, "PolicyNotAuthorized", text)
+    hidden = (404, "HTTPNotFound", "The resource could not be found.")
+    for path in (f"security-groups/{group['id']}", f"routers/{router['id']}"):
+        assert (await bed.ask("kuryr", "GET", f"/v2.0/{path}")).refusal == hidden
+        assert (await bed.ask("kuryr", "DELETE", f"/v2.0/{path}")).refusal == hidden
+    pods, _ = await bed.pods()
+    reply = await bed.create("ports", {"network_id": pods, "security_groups": [group["id"]]})
+    assert reply.refusal == (404, "SecurityGroupNotFound", f"Security group {group['id']} does not exist")
+    rule = {"security_group_id": group["id"], "direction": "ingress"}
+    text = "rule:create_security_group_rule is disallowed by policy"
+    assert (await bed.create("security-group-rules", rule)).refusal == (403, "PolicyNotAuthorized", text)
+
+
 async def test_the_role_service_reaches_every_projects_ports(bed: Bed) -> None:
     """So what is deleted must be asked by owner, not left to the policy."""
     network, _ = await bed.network("10.79.0.0/24", "stranger")

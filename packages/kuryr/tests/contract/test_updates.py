@@ -93,6 +93,9 @@ async def test_an_address_pair_without_a_mac_gets_the_ports(bed: Bed) -> None:
     network, _ = await bed.pods()
     port = await bed.make("ports", {"network_id": network, "allowed_address_pairs": [{"ip_address": "10.9.9.9"}]})
     assert port["allowed_address_pairs"] == [{"mac_address": port["mac_address"], "ip_address": "10.9.9.9"}]
+    reply = await bed.create("ports", {"network_id": network, "allowed_address_pairs": [{"mac_address": bed.mac()}]})
+    text = "AllowedAddressPair must contain ip_address"
+    assert reply.refusal == (400, "AllowedAddressPairsMissingIP", text)
 
 
 async def test_tags_are_ignored_in_a_create_and_put_afterwards(bed: Bed) -> None:

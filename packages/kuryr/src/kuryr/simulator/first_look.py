@@ -12,6 +12,7 @@ USERS = (
     ("admin", "admin", ("admin",)),
     ("kuryr", "kubernetes", ("member", "service")),
     ("member", "kubernetes", ("member",)),
+    ("reader", "kubernetes", ("reader",)),
     ("stranger", "elsewhere", ("member",)),
 )
 """Name, project, roles."""

@@ -20,6 +20,10 @@ class Refusal(Exception):
         self.detail = detail
 
 
+NOT_FOUND = Refusal(404, "HTTPNotFound", "The resource could not be found.")
+"""Of Neutron's API layer."""
+
+
 def bad_request(message: str, kind: str = "HTTPBadRequest") -> Refusal:
     return Refusal(400, kind, message)
 

@@ -27,10 +27,20 @@ from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.networks import Networks
 from kuryr.simulator.neutron.resource import Resource, Surroundings
 from kuryr.simulator.neutron.security_groups import SecurityGroups
-from kuryr.simulator.refusals import Body, Refusal, bad_request
+from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid
 
 BINDING = ("binding:host_id", "binding:profile", "binding:vif_type", "binding:vif_details")
 _UNSEEN = frozenset(BINDING)
+_ENFORCED = ("mac_address", "binding:host_id", "binding:profile")
+"""What a mere member may not set; a refusal names all of these that were given."""
+
+
+def _address_pairs(name: str, value: Any) -> list[Body]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise invalid(name, f"'{value}' is not a list")
+    if any("ip_address" not in one for one in value):
+        raise bad_request("AllowedAddressPair must contain ip_address", "AllowedAddressPairsMissingIP")
+    return value
 
 
 class Ports(Resource):
@@ -50,11 +60,11 @@ class Ports(Resource):
         "device_id": Attribute(string(255), ""),
         "device_owner": Attribute(string(255), ""),
         "security_groups": Attribute(identifiers, UNSET),
-        "allowed_address_pairs": Attribute(anything, []),
+        "allowed_address_pairs": Attribute(_address_pairs, []),
         "port_security_enabled": Attribute(boolean, UNSET),
         "description": Attribute(string(255), ""),
         "binding:host_id": Attribute(string(255), UNSET),
-        "binding:vnic_type": Attribute(string(64), "normal"),
+        "binding:vnic_type": Attribute(only("normal"), "normal"),
         "binding:profile": Attribute(anything, UNSET),
         "extra_dhcp_opts": Attribute(only([]), []),
         "qos_policy_id": Attribute(only(None), None),
@@ -113,19 +123,18 @@ class Ports(Resource):
         owner = caller.owns(network)
         if not owner and not network["shared"]:
             raise not_authorised("create_port")
-        refused = ["binding:host_id"] if "binding:host_id" in wanted else []
-        refused += ["mac_address"] if "mac_address" in wanted and not owner else []
-        if refused:
-            raise not_authorised("create_port", *refused)
+        given = [name for name in _ENFORCED if name in wanted]
+        if given and (given != ["mac_address"] or not owner):
+            raise not_authorised("create_port", *given)
 
     def authorise_update(self, caller: Caller, one: Body, changes: Body) -> None:
         if caller.privileged:
             return
         if not caller.owns(one):
             raise not_authorised("update_port")
-        refused = [name for name in ("binding:host_id", "mac_address") if name in changes]
-        if refused:
-            raise not_authorised("update_port", *refused)
+        given = [name for name in _ENFORCED if name in changes]
+        if given:
+            raise not_authorised("update_port", *given)
 
     def create(self, caller: Caller, wanted: Body) -> Body:
         network = self._networks.find(caller, wanted["network_id"])
@@ -279,7 +288,8 @@ class Ports(Resource):
 
     def _check_groups(self, caller: Caller, groups: list[str], *, secure: bool) -> None:
         for group in groups:
-            self._groups.find(caller, group)
+            if group not in self._groups.objects or not self._groups.sees(caller, self._groups.objects[group]):
+                raise self._groups.not_found(group)
         if groups and not secure:
             text = "Port has security group associated. Cannot disable port security or IP address until security "
             text += "group is removed."

@@ -12,7 +12,7 @@ from kuryr.simulator.identifiers import Identifiers, neutron_time
 from kuryr.simulator.neutron.attributes import Attributes, boolean
 from kuryr.simulator.neutron.caller import Caller
 from kuryr.simulator.neutron.collection import Matches
-from kuryr.simulator.refusals import Body, Refusal, bad_request, not_simulated
+from kuryr.simulator.refusals import NOT_FOUND, Body, Refusal, bad_request, not_simulated
 
 _FILTERS = frozenset(("revision_number", "created_at", "updated_at"))
 """Those of every resource, beside its attributes."""
@@ -50,8 +50,11 @@ class Resource:
     def find(self, caller: Caller, object_id: str) -> Body:
         """Raises `Refusal` where there is none, or none that the caller sees."""
         found = self.objects.get(object_id)
-        if found is None or not self.sees(caller, found):
+        if found is None:
             raise self.not_found(object_id)
+        if not self.sees(caller, found):
+            # the policy hides from a service what the database would show it, and says it in other words
+            raise NOT_FOUND if caller.service else self.not_found(object_id)
         return found
 
     def not_found(self, object_id: str) -> Refusal:

@@ -17,7 +17,7 @@ from kuryr.simulator.neutron.attributes import (
 )
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.resource import Resource, Surroundings
-from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid, not_simulated
+from kuryr.simulator.refusals import NOT_FOUND, Body, Refusal, bad_request, invalid, not_simulated
 
 _PROTOCOLS = (
     "ah", "dccp", "egp", "esp", "gre", "hopopt", "icmp", "igmp", "ip", "ipip", "ipv6-encap", "ipv6-frag", "ipv6-icmp",
@@ -92,6 +92,11 @@ class SecurityGroupRules(Resource):
     def not_found(self, object_id: str) -> Refusal:
         return Refusal(404, "SecurityGroupRuleNotFound", f"Security group rule {object_id} does not exist")
 
+    def find(self, caller: Caller, object_id: str) -> Body:
+        if object_id in self.objects and not self.sees(caller, self.objects[object_id]):
+            raise NOT_FOUND
+        return super().find(caller, object_id)
+
     def of(self, group_id: str) -> list[Body]:
         return [self.objects[rule] for rule in self._of.get(group_id, ())]
 
@@ -155,6 +160,8 @@ class SecurityGroupRules(Resource):
 
     def _group(self, caller: Caller, group_id: str) -> Body:
         found = self.groups.get(group_id)
+        if found is not None and caller.service and not (caller.admin or caller.owns(found)):
+            raise not_authorised("create_security_group_rule")
         if found is None or not (caller.admin or caller.owns(found)):
             raise Refusal(404, "SecurityGroupNotFound", f"Security group {group_id} does not exist")
         return found

@@ -24,11 +24,10 @@ from kuryr.simulator.neutron.tags import answer_tags
 from kuryr.simulator.neutron.token_cache import TokenCache
 from kuryr.simulator.neutron.verbs import Verbs
 from kuryr.simulator.neutron.wire import answered, read_body
-from kuryr.simulator.refusals import Body, Refusal, neutron_refused, not_simulated
+from kuryr.simulator.refusals import NOT_FOUND, Body, Refusal, neutron_refused, not_simulated
 from kuryr.simulator.requests import IDENTITY, NETWORK, Request
 
 VERSION = "v2.0"
-_NOT_FOUND = Refusal(404, "HTTPNotFound", "The resource could not be found.")
 _UNAUTHENTICATED = (
     b'{"error": {"code": 401, "title": "Unauthorized", '
     b'"message": "The request you have made requires authentication."}}'
@@ -103,9 +102,9 @@ class NetworkService:
             link = {"rel": "self", "href": f"{self._url()}/{VERSION}/"}
             return answered(200, {"versions": [{"id": VERSION, "status": "CURRENT", "links": [link]}]}, request)
         if parts[0] != VERSION:
-            raise _NOT_FOUND
+            raise NOT_FOUND
         token = self._tokens.find(request.headers.get("X-Auth-Token", ""))
-        if token is None or not token.project_id:
+        if token is None:
             where = f'Keystone uri="{self._cloud_url()}{IDENTITY}/v3"'
             headers = {"Content-Type": "application/json", "WWW-Authenticate": where}
             return Answer(401, _UNAUTHENTICATED, headers)
@@ -126,7 +125,7 @@ class NetworkService:
             return answer_extensions(parts[1:], request)
         if parts[0] in _KNOWN_TO_NEUTRON:
             raise not_simulated(parts[0])
-        raise _NOT_FOUND
+        raise NOT_FOUND
 
     def _interface_answer(self, router_id: str, action: str, caller: Caller, request: Request) -> Answer:
         known = {

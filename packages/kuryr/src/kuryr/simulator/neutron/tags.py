@@ -23,8 +23,10 @@ def answer_tags(resource: Resource, object_id: str, tag: str, caller: Caller, re
         return Answer(204, b"", neutron_headers(request.request_id))
     if not (caller.admin or caller.owns(one)):
         raise not_authorised(f"update_{resource.plural}_tags")
-    if request.method == "PUT" and not tag:
+    if request.method in ("PUT", "POST") and not tag:
         tags = _read(read_body(request).get("tags"))
+        if request.method == "POST":
+            tags = list(dict.fromkeys((*one["tags"], *tags)))
         _set(resource, one, tags)
         return answered(200, {"tags": tags}, request)
     if request.method == "PUT":

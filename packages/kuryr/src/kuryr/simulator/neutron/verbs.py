@@ -13,7 +13,7 @@ from kuryr.simulator.neutron.collection import Listing, page_of, select, with_fi
 from kuryr.simulator.neutron.quotas import Quotas
 from kuryr.simulator.neutron.resource import Resource
 from kuryr.simulator.neutron.wire import answered, read_body
-from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers
+from kuryr.simulator.refusals import Body, Refusal, bad_request, neutron_headers, not_simulated
 from kuryr.simulator.requests import Request
 
 _REVISION = re.compile(r"revision_number=(\d+)")
@@ -39,7 +39,9 @@ class Verbs:
             return self._update(resource, object_id, caller, request)
         elif request.method == "DELETE":
             return self._delete(resource, object_id, caller, request)
-        text = "The method is not allowed for this resource."
+        if request.method in ("POST", "DELETE"):
+            raise not_simulated(f"{request.method} of {request.path}")
+        text = "The server could not comply with the request since it is either malformed or otherwise incorrect."
         raise Refusal(405, "HTTPMethodNotAllowed", text)
 
     def _list(self, resource: Resource, caller: Caller, request: Request) -> Answer:
@@ -91,8 +93,13 @@ class Verbs:
 
     def _wanted(self, resource: Resource, caller: Caller, body: Body) -> Body:
         wanted = read_new(resource.attributes, body)
-        project = wanted.pop("tenant_id", None) or wanted.get("project_id") or caller.project_id
+        name = "project_id" if wanted.get("project_id") else "tenant_id"
+        project = wanted.get(name) or caller.project_id
+        wanted.pop("tenant_id", None)
         wanted["project_id"] = project
+        if project != caller.project_id and not caller.privileged:
+            text = f"Specifying '{name}' other than the authenticated project in request is not allowed for the "
+            raise bad_request(text + "current user.")
         others = project != caller.project_id and not resource.makes_for_others(caller)
         if others or not caller.writes:
             raise not_authorised(f"create_{resource.name}")
