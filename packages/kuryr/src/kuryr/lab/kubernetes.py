@@ -222,11 +222,11 @@ class Nodes:
         present = self._ctr(node, "images", "ls", "-q")
         if PAUSE_IMAGE not in present:
             for image in images:
-                self._ctr(node, "images", "import", str(image))
+                self._ctr(node, "images", "import", str(image), timeout="55s")  # a busy machine takes its time
 
-    def _ctr(self, node: NodeSpec, *arguments: str, check: bool = True) -> str:
+    def _ctr(self, node: NodeSpec, *arguments: str, check: bool = True, timeout: str = "5s") -> str:
         socket = self._layout.node_state(node) / "containerd.sock"
-        argv = [self._layout.kube_bin / "ctr", "--timeout=5s", "-a", socket, "-n", "k8s.io", *arguments]
+        argv = [self._layout.kube_bin / "ctr", f"--timeout={timeout}", "-a", socket, "-n", "k8s.io", *arguments]
         return run(argv, check=check, timeout_s=60)
 
     def _start_kubelet(self, node: NodeSpec) -> None:

@@ -63,6 +63,7 @@ class Kuryr:
                 "openstack": {"cloud": "kuryr", "clouds_file": str(self._layout.clouds)},
                 "neutron": {"network": "pods", "security_groups": ["kuryr-pods"]},
                 "pools": {"cool_down_s": 3.0, "list_every_s": 10.0},
+                "sweep": {"every_s": 10.0, "after_s": 5.0},
                 "controller": {"http": f"127.0.0.1:{controller_port(name)}"},
             },
         )
