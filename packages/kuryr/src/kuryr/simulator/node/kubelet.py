@@ -103,7 +103,7 @@ class Kubelet:
     async def _begin(self) -> None:
         with suppress(k.AlreadyExists):
             await self._client.create(k.Node(metadata=k.ObjectMeta(name=self.node)))
-        for uid in {*self._static, *(one.pod.uid for one in self._sandboxes.sandboxes.values())}:
+        for uid in sorted({*self._static, *(one.pod.uid for one in self._sandboxes.sandboxes.values())}):
             self._look(uid)
 
     async def _watch_network(self) -> None:
