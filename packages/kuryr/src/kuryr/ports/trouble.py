@@ -4,7 +4,7 @@ Event of the pod.
 
 import datetime
 
-from kubeloop import Client, EventRecorder, MergePatch, Pod, condition, conditions_patch, set_condition
+from kubeloop import Client, EventRecorder, MergePatch, Pod, Retry, condition, conditions_patch, set_condition
 from kubeloop import errors as kube
 from kuryr.model.resources import PORT_MISSING, KuryrPort
 
@@ -41,5 +41,7 @@ class PortTrouble:
             )
         except kube.NotFound:
             return
+        except kube.Conflict as error:
+            raise Retry(f"the claim has changed meanwhile: {error}") from error
         if pod is not None and trouble:
             self._recorder.event(pod, type="Warning", reason=PORT_MISSING, action="CheckPort", note=message)
