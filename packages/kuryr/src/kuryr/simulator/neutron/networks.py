@@ -29,8 +29,8 @@ class Networks(Resource):
     first_revision = 1
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), ""),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "admin_state_up": Attribute(boolean, True),
         "mtu": Attribute(number(0, 65535), 0),
         "shared": Attribute(boolean, False),

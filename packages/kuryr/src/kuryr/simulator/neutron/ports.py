@@ -52,8 +52,8 @@ class Ports(Resource):
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), ""),
         "network_id": Attribute(identifier, REQUIRED, put=False),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "admin_state_up": Attribute(boolean, True),
         "mac_address": Attribute(mac_address, UNSET),
         "fixed_ips": Attribute(fixed_ips, UNSET),

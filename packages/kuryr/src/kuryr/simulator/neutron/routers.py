@@ -2,7 +2,16 @@
 
 from typing import Any, ClassVar
 
-from kuryr.simulator.neutron.attributes import Attribute, Attributes, anything, boolean, only, read_only, string
+from kuryr.simulator.neutron.allocation import fixed_ips
+from kuryr.simulator.neutron.attributes import (
+    Attribute,
+    Attributes,
+    boolean,
+    identifier,
+    only,
+    read_only,
+    string,
+)
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.networks import Networks
 from kuryr.simulator.neutron.ports import Ports
@@ -19,6 +28,9 @@ def _gateway(name: str, value: Any) -> Body | None:
         return None
     if not isinstance(value, dict) or "network_id" not in value:
         raise invalid(name, "Validation of dictionary's keys failed. Expected keys: {'network_id'}")
+    identifier(name, value["network_id"])
+    if value.get("external_fixed_ips"):
+        fixed_ips(name, value["external_fixed_ips"])
     return value
 
 
@@ -30,8 +42,8 @@ class Routers(Resource):
     first_revision = 1
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), ""),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "admin_state_up": Attribute(boolean, True),
         "external_gateway_info": Attribute(_gateway, None),
         "description": Attribute(string(255), ""),

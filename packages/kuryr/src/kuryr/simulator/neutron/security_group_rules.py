@@ -69,8 +69,8 @@ class SecurityGroupRules(Resource):
     collection = "security-group-rules"
     tagged = False
     attributes: ClassVar[Attributes] = {
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "security_group_id": Attribute(identifier, REQUIRED, put=False),
         "direction": Attribute(one_of("ingress", "egress"), REQUIRED, put=False),
         "ethertype": Attribute(anything, "IPv4", put=False),

@@ -8,7 +8,6 @@ from kuryr.simulator.neutron.attributes import (
     UNSET,
     Attribute,
     Attributes,
-    anything,
     boolean,
     read_only,
     string,
@@ -28,8 +27,8 @@ class SecurityGroups(Resource):
     collection = "security-groups"
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), ""),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "description": Attribute(string(255), ""),
         "stateful": Attribute(boolean, UNSET),
         **{name: read_only() for name in ("id", "security_group_rules", "shared")},

@@ -42,7 +42,9 @@ _KNOWN_TO_NEUTRON = frozenset(
 
 
 class NetworkService:
-    """Everything of one cloud's networks. `hosts` has the chassis; `url` is the cloud's."""
+    """Everything of one cloud's networks. `hosts` has the chassis, `resources` all collections; `url` is the cloud's
+    own.
+    """
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class NetworkService:
         self.networks.ports_on = self.ports.on_network
         self.subnet_pools = SubnetPools(surroundings, self.subnets)
         self.routers = Routers(surroundings, self.networks, self.subnets, self.ports)
-        resources: tuple[Resource, ...] = (
+        kinds: tuple[Resource, ...] = (
             self.networks,
             self.subnets,
             self.subnet_pools,
@@ -78,8 +80,8 @@ class NetworkService:
             self.security_groups,
             rules,
         )
-        self._by_collection = {one.collection: one for one in resources}
-        self.quotas = Quotas({one.name: one for one in resources})
+        self.resources = {one.collection: one for one in kinds}
+        self.quotas = Quotas({one.name: one for one in kinds})
         self._verbs = Verbs(self.quotas, self._url)
 
     def _url(self) -> str:
@@ -94,7 +96,7 @@ class NetworkService:
 
     def make(self, collection: str, caller: Caller, body: Body) -> Body:
         """One object, as a create of it makes it. Raises `Refusal`."""
-        return self._verbs.create(self._by_collection[collection], caller, [body])[0]
+        return self._verbs.create(self.resources[collection], caller, [body])[0]
 
     def _answer(self, request: Request) -> Answer:
         parts = request.parts
@@ -110,7 +112,7 @@ class NetworkService:
             return Answer(401, _UNAUTHENTICATED, headers)
         caller = Caller(token.project_id, token.user_id, frozenset(token.roles), request.request_id)
         parts = (*parts[1:-1], parts[-1].removesuffix(".json"))
-        resource = self._by_collection.get(parts[0]) if parts else None
+        resource = self.resources.get(parts[0]) if parts else None
         if resource is not None and len(parts) <= 2:
             return self._verbs.answer(resource, parts[1] if len(parts) == 2 else "", caller, request)
         if resource is not None and parts[2] == "tags" and len(parts) <= 4 and resource.tagged:
@@ -134,6 +136,9 @@ class NetworkService:
         }
         if action not in known:
             raise not_simulated(action)
+        body = read_body(request)
+        if any(not isinstance(body.get(name), str | None) for name in ("subnet_id", "port_id")):
+            raise not_simulated("router interfaces by something else than an id")
         router = self.routers.find(caller, router_id)
         self.routers.authorise_update(caller, router, {})
-        return answered(200, known[action](caller, router, read_body(request)), request)
+        return answered(200, known[action](caller, router, body), request)

@@ -10,7 +10,6 @@ from kuryr.simulator.neutron.attributes import (
     UNSET,
     Attribute,
     Attributes,
-    anything,
     boolean,
     number,
     only,
@@ -44,8 +43,8 @@ class SubnetPools(Resource):
     collection = "subnetpools"
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), REQUIRED),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "prefixes": Attribute(_prefixes, REQUIRED),
         "min_prefixlen": Attribute(number(0, 128), UNSET),
         "max_prefixlen": Attribute(number(0, 128), UNSET),

@@ -24,7 +24,7 @@ from kuryr.simulator.neutron.attributes import (
 from kuryr.simulator.neutron.caller import Caller, not_authorised
 from kuryr.simulator.neutron.networks import Networks
 from kuryr.simulator.neutron.resource import Resource, Surroundings
-from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid_operation, not_simulated
+from kuryr.simulator.refusals import Body, Refusal, bad_request, invalid, invalid_operation, not_simulated
 
 _MODES = one_of(None, "slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 Allocate = Callable[[Caller, Body], tuple[str, str]]
@@ -38,8 +38,8 @@ class Subnets(Resource):
     collection = "subnets"
     attributes: ClassVar[Attributes] = {
         "name": Attribute(string(255), ""),
-        "tenant_id": Attribute(anything, put=False),
-        "project_id": Attribute(anything, put=False),
+        "tenant_id": Attribute(string(255), put=False),
+        "project_id": Attribute(string(255), put=False),
         "network_id": Attribute(identifier, REQUIRED, put=False),
         "ip_version": Attribute(number(4, 6), REQUIRED, put=False),
         "cidr": Attribute(anything, UNSET, put=False),
@@ -172,6 +172,8 @@ def _network(cidr: Any) -> Network:
 
 def _pools(wanted: Any, block: Network, gateway: str | None) -> list[Pool]:
     if wanted is not UNSET:
+        if not isinstance(wanted, list):
+            raise invalid("allocation_pools", f"Invalid data format for IP pool: '{wanted}'")
         return [_given(pool, block) for pool in wanted]
     first, last = int(block.network_address), int(block.broadcast_address)
     if block.num_addresses > 2:
