@@ -8,7 +8,7 @@ before and after each, as with those to the API server.
 import asyncio
 import copy
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -27,6 +27,7 @@ from kuryr.model.configuration import (
     Sweep,
 )
 from kuryr.model.machines import Machine, is_lost
+from kuryr.model.resources import KuryrPort
 from kuryr.openstack.neutron import Api
 from kuryr.openstack.session import Answer, Session
 from kuryr.simulator.cloud import Cloud
@@ -48,20 +49,23 @@ CONFIGURATION = Configuration(
     controller=ControllerOptions(lease_namespace="kube-system"),
 )
 
+Main = Callable[[Process], Coroutine[Any, Any, None]]
 Control = Callable[[Configuration, k.Cluster, Callable[[k.Fence], AbstractAsyncContextManager[Api]]], Any]
 RunNode = Callable[[Configuration, k.Cluster, Any], Any]
 """The shipped ones, or with a bug that was planted."""
 
 
 class KuryrWorld:
-    """`machines` are those that carry a node's name now, `gone` those that are switched off for good.
+    """`machines` are those that carry a node's name now; those of the nodes `off` are switched off.
 
     `excused` are container ids of sandboxes whose port may go: their node was lost, or somebody took the port away in
     Neutron.
     """
 
-    def __init__(self, world: World, *, cidr: str = "10.20.0.0/24") -> None:
+    def __init__(self, world: World, mains: Mapping[str, Main], *, cidr: str = "10.20.0.0/24") -> None:
+        """`mains` are what its processes run, by name: of controllers, daemons and kubelets."""
         self._world = world
+        self.mains = mains
         self.cloud = Cloud(Random(f"{world.seed}/cloud"), time.time)
         self.cloud.identity.add_user(USER, PASSWORD, PROJECT, "member", "service")
         self.project_id = self.cloud.identity.add_project(PROJECT).id
@@ -70,7 +74,7 @@ class KuryrWorld:
         self.make("security_groups", name=GROUP)
         self.late_s = 0.0
         self.machines: dict[str, SimulatedMachine] = {}
-        self.gone: list[SimulatedMachine] = []
+        self.off: set[str] = set()
         self.excused: set[str] = set()
         self._installed = 0
         self._foreign = self._make_foreign()
@@ -89,30 +93,70 @@ class KuryrWorld:
             address=f"192.0.2.{self._installed}",
             changed=self._world.changed,
         )
-        if node in self.machines:
-            self.gone.append(self.machines[node])
         self.machines[node] = machine
+        self.off.discard(node)
         self.cloud.network.hosts.add(machine.chassis.hostname)
         return machine
 
+    @property
+    def controllers(self) -> list[str]:
+        """The names of their processes."""
+        return [name for name in self.mains if not name.startswith(("daemon-", "kubelet-"))]
+
+    def start(self, name: str) -> None:
+        """A process that was stopped or removed."""
+        self._world.start(name, self.mains[name], reliable=name.startswith("kubelet-"))
+
     def switch_off(self, node: str) -> None:
         """The machine's programs stop at once."""
-        machine = self.machines[node]
         for name in (f"kubelet-{node}", f"daemon-{node}"):
             self._world.remove(name)
-        machine.chassis.stop()
-        machine.switch.stop()
-        machine.runtime.lose_all()
+        self.machines[node].power_off()
+        self.off.add(node)
+
+    def switch_on(self, node: str) -> None:
+        """It starts, with what was on its disk."""
+        self.machines[node].power_on()
+        self.off.discard(node)
+        self.start_node(node)
+
+    def start_node(self, node: str) -> None:
+        """Daemon and kubelet."""
+        for name in (f"daemon-{node}", f"kubelet-{node}"):
+            self.start(name)
+
+    def running(self) -> list[SimulatedMachine]:
+        """The machines that are not switched off."""
+        return [machine for node, machine in self.machines.items() if node not in self.off]
+
+    def port_of(self, pod: k.ObjectKey) -> str:
+        """That its claim names; empty where it has none."""
+        claim = self._world.get(KuryrPort, pod.name, namespace=pod.namespace)
+        return claim.spec.interfaces[0].port_id if claim is not None else ""
 
     def ports(self) -> list[Mapping[str, Any]]:
         """All in Neutron that a cluster's mark is on: ours."""
         return [one for one in self.cloud.network.ports.objects.values() if is_ours(one)]
 
+    def make_foreign(self, collection: str, **body: Any) -> None:
+        """That may not be touched."""
+        made = self.make(collection, **body)
+        self._foreign[made["id"]] = copy.deepcopy(made)
+
     def delete_port(self, port_id: str) -> None:
         """By somebody's hand."""
         self.excuse(port_id)
         ports = self.cloud.network.ports
-        ports.delete(self.admin, ports.objects[port_id])
+        if port_id in ports.objects:
+            ports.delete(self.admin, ports.objects[port_id])
+        self._world.changed()
+
+    def move_port(self, port_id: str, host: str) -> None:
+        """By somebody's hand."""
+        self.excuse(port_id)
+        ports = self.cloud.network.ports
+        if port_id in ports.objects:
+            ports.update(self.admin, ports.objects[port_id], {"binding:host_id": host})
         self._world.changed()
 
     def excuse(self, port_id: str) -> None:
@@ -193,7 +237,7 @@ def _refusal(fault: Fault) -> Answer:
     return Answer(500, b'{"NeutronError": {"type": "HTTPInternalServerError", "message": "injected", "detail": ""}}')
 
 
-def controller_main(run: Control = control) -> Callable[[Process], Any]:
+def controller_main(run: Control = control) -> Main:
     """The shipped controller, as a process of a simulation."""
 
     async def main(process: Process) -> None:
@@ -210,7 +254,7 @@ def controller_main(run: Control = control) -> Callable[[Process], Any]:
     return main
 
 
-def daemon_main(node: str, run: RunNode = run_node) -> Callable[[Process], Any]:
+def daemon_main(node: str, run: RunNode = run_node) -> Main:
     """The shipped daemon on the machine that has the node's name when it starts."""
     configuration = Configuration(daemon=Daemon(node=node, add_timeout_s=30.0))
 
@@ -222,7 +266,7 @@ def daemon_main(node: str, run: RunNode = run_node) -> Callable[[Process], Any]:
     return main
 
 
-def kubelet_main(node: str) -> Callable[[Process], Any]:
+def kubelet_main(node: str) -> Main:
     async def main(process: Process) -> None:
         await process.world.backend.machines[node].kubelet.run(process)
 

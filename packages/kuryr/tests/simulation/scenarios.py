@@ -1,19 +1,9 @@
-"""All scenarios."""
+"""All scenarios of the whole system, for `make sim` and for the tests."""
 
-from kubeloop.testing import World
+from kubeloop.testing import Scenario
 
-from . import steps
-from .system import system
+from . import clouds, nodes, pods
 
-
-async def make(world: World) -> None:
-    await steps.make_pod(world)
-    await steps.running(world)
-
-
-async def delete(world: World) -> None:
-    await steps.delete_pod(world)
-    await steps.gone(world)
-
-
-POD = system("pod-comes-and-goes", make, delete, nodes=("node1",), module=__name__)
+ALL: dict[str, Scenario] = {
+    one.name: one for module in (pods, nodes, clouds) for one in vars(module).values() if isinstance(one, Scenario)
+}

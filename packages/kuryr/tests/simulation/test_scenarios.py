@@ -4,11 +4,9 @@ import pytest
 
 from kubeloop.testing import Scenario, Simulation
 
-from . import scenarios
-
-ALL = tuple(one for one in vars(scenarios).values() if isinstance(one, Scenario))
+from .scenarios import ALL
 
 
-@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", ALL.values(), ids=lambda scenario: scenario.name)
 def test_pods_survive(scenario: Scenario, simulation: Simulation) -> None:
     simulation(scenario)

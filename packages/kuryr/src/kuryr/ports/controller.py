@@ -153,8 +153,8 @@ class PortController:
     async def _delete(self, key: ObjectKey, uid: str) -> None:
         try:
             await self._client.delete(KuryrPort, key.name, namespace=key.namespace, uid=uid)
-        except (kube.NotFound, kube.Conflict):
-            return  # gone, or another one by now: its event brings the key again
+        except kube.NotFound:
+            return  # another one by now is a conflict, as is a server that gives up: looked at again
 
     async def _claim(self, key: ObjectKey, uid: PodUid, pool: KuryrPortPool) -> None:
         self._reserved.setdefault(key, set()).add(uid)

@@ -63,6 +63,7 @@ class SimulatedKernel:
             return await call()
 
         task = asyncio.ensure_future(run())
+        task.add_done_callback(_retrieve)  # where its caller has gone nobody else asks what came of it
         self._last = task
         return await asyncio.shield(task)
 
@@ -176,3 +177,8 @@ def _link(device: Device) -> Link:
 
 def _mac_address(index: int) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x0A, 0, *index.to_bytes(4, "big")))
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled():
+        task.exception()
