@@ -43,19 +43,22 @@ test: $(READY) ## all tests; those on the lab need root on Debian, and install w
 	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BIN)/kuryr lab install; fi
 	@$(MAKE) --no-print-directory -j3 --output-sync=target test-kuryr test-servers test-rest
 
-# At the same time: Kuryr's tests wait for containers, those with real API servers for time-outs; the rest computes, and
-# gives way to them.
+# At the same time: Kuryr's tests wait for containers, those with real API servers for time-outs; the rest computes (its
+# simulations above all), and gives way to them.
 SERVERS := $(addprefix packages/kubeloop/tests/,faults contract differential)
+SYSTEM := packages/kuryr/tests/simulation
 test-kuryr:
-	$(BIN)/pytest -p no:cacheprovider packages/kuryr/tests tests
+	$(BIN)/pytest -p no:cacheprovider packages/kuryr/tests tests --ignore $(SYSTEM)
 test-servers:
 	$(BIN)/pytest -p no:cacheprovider $(SERVERS)
 test-rest:
-	nice $(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 240
+	nice $(BIN)/pytest -p no:cacheprovider $(SYSTEM) --sim-seconds 240
+	nice $(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 60
 
 RUNS ?= 100000
-sim: $(READY) ## RUNS simulated runs of the sample controllers, with faults by new seeds; on all cores
-	$(BIN)/python -m kubeloop.testing.simulate packages/kubeloop/tests/simulation/scenarios.py --runs $(RUNS)
+TARGET ?= $(SYSTEM)/scenarios.py packages/kubeloop/tests/simulation/scenarios.py
+sim: $(READY) ## RUNS simulated runs of Kuryr as a whole, and of kubeloop's samples, with faults by new seeds; on all cores
+	$(BIN)/python -m kubeloop.testing.simulate $(TARGET) --runs $(RUNS)
 
 lab: $(READY) ## start the lab: a real OpenStack network and Kubernetes on this machine (root, Debian 12)
 	$(BIN)/kuryr lab up

@@ -7,7 +7,7 @@ from kubeloop.testing import World
 from kuryr.model.ownership import ClusterId, PoolUid, Slot, mac_address
 from kuryr.model.resources import KuryrNode, KuryrPortPool
 
-from .steps import WEB, delete, make, moment, recreate, step, until
+from .steps import WEB, delete, make, moment, recreate, step, until, upgrade
 from .system import system
 
 ONE = ("node1",)
@@ -31,6 +31,7 @@ async def delete_node_port(world: World) -> None:
     for node in world.list(KuryrNode):
         if node.spec.interface is not None:
             world.backend.delete_port(node.spec.interface.port_id)
+    await upgrade(world, *world.backend.controllers)  # by itself a leader lists Neutron only now and then
 
 
 NODE_PORT = system("node-port-deleted-in-neutron", make, delete_node_port, nodes=ONE, module=__name__)
@@ -62,10 +63,10 @@ FULL = system("subnet-full", fill_subnet, nodes=ONE, cidr="10.20.0.0/29", module
 async def answer_late(world: World) -> None:
     """Later than we wait: all takes effect, and nothing of it is known."""
     world.backend.late_s = 30.0
-    await make(world, "a", "b", wait=False)
-    await asyncio.sleep(50)
-    await delete(world, "a", wait=False)
-    await asyncio.sleep(20)
+    await make(world, "a", wait=False)
+    await asyncio.sleep(30)
+    await delete(world, wait=False)
+    await asyncio.sleep(10)
     world.backend.late_s = 0.0
 
 
