@@ -111,9 +111,9 @@ MAC = system("mac-is-taken", take_macs, nodes=ONE, module=__name__)
 async def restart_ovsdb(world: World) -> None:
     ovsdb = world.backend.machines["node1"].ovsdb
     await make(world, "b", wait=False)
-    await delete(world, wait=False)
     await moment(world, 0.1)
     ovsdb.stop()
+    await delete(world, wait=False, grace_period_s=0)
     await moment(world, 20.0)
     ovsdb.start()
 

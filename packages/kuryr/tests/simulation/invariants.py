@@ -67,12 +67,29 @@ def _claimed(world: World) -> set[str]:
     return named | {entry.port_id for pool in world.list(KuryrPortPool) for entry in pool.status.quarantine}
 
 
+def what_is_wired_is_claimed(world: World) -> None:
+    """Whether its sandbox lives or not: a port that is wired is not free."""
+    backend: KuryrWorld = world.backend
+    backend.note_lost()
+    claimed = _claimed(world)
+    for machine in backend.running():
+        for ids in _wired(machine):
+            if "iface-id" in ids and ids["kuryr-container-id"] not in backend.excused:
+                pod = f"{ids['kuryr-pod-namespace']}/{ids['kuryr-pod-name']}"
+                assert ids["iface-id"] in claimed, f"port {ids['iface-id']} is wired for {pod}, and free"
+
+
 def what_is_not_ours_is_left_alone(world: World) -> None:
     changed = world.backend.changed_foreign()
     assert not changed, f"changed or deleted, and not ours: {changed}"
 
 
-ALWAYS = (no_port_is_wired_for_two_pods, a_living_sandbox_has_its_address, what_is_not_ours_is_left_alone)
+ALWAYS = (
+    no_port_is_wired_for_two_pods,
+    a_living_sandbox_has_its_address,
+    what_is_wired_is_claimed,
+    what_is_not_ours_is_left_alone,
+)
 
 
 def each_pod_has_its_port(world: World) -> None:

@@ -171,6 +171,8 @@ class KuryrWorld:
         for name, machine in self.machines.items():
             if is_lost(self._world.get(Machine, name)):
                 self.excused.update(machine.runtime.sandboxes)
+                rows = machine.ovsdb.rows("Interface").values()
+                self.excused.update(row["external_ids"].get("kuryr-container-id", "") for row in rows)
 
     def foreign(self) -> dict[str, Mapping[str, Any]]:
         """What others have in our project, as it is now."""

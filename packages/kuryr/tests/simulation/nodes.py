@@ -83,6 +83,16 @@ SILENT = system(
 )
 
 
+async def force_on_a_silent_node(world: World) -> None:
+    """Its pod is deleted by force, and runs there all the same, for longer than a released port rests."""
+    await cut_off(world, "daemon-node1", "kubelet-node1", seconds=30.0)
+    await delete(world, wait=False, grace_period_s=0)
+    await make(world, "next", wait=False)
+
+
+SILENT_FORCED = system("forced-on-a-silent-node", make, force_on_a_silent_node, make, nodes=ONE, module=__name__)
+
+
 async def lose_a_silent_node(world: World) -> None:
     """It never comes back."""
     await delete_team_of_a_silent_node(world)

@@ -5,6 +5,7 @@ import contextlib
 import kubeloop as k
 from kubeloop.testing import World
 from kuryr.model.resources import SANDBOX_FINALIZER, KuryrNode, KuryrPort, KuryrPortPool
+from kuryr.simulator.node.cni import CniFailed
 from kuryr.simulator.node.kubelet import NodePod
 
 from .steps import (
@@ -169,6 +170,39 @@ async def delete_before_its_claim(world: World) -> None:
 UNCLAIMED = system("deleted-before-its-claim", delete_before_its_claim, nodes=ONE, module=__name__)
 
 SANDBOX = system("sandbox-dies", make, kill_sandbox, delete, nodes=ONE, module=__name__)
+
+
+async def delete_old_sandbox_late(world: World) -> None:
+    """The kubelet's clean-up of the sandbox before comes when the new one runs."""
+    runtime = world.backend.machines["node1"].runtime
+    before = list(runtime.sandboxes.values())
+    await kill_sandbox(world)
+    await until(lambda: any(one.ready for one in runtime.sandboxes.values()))
+    for one in before:
+        with contextlib.suppress(CniFailed):
+            await runtime.stop(one)
+
+
+LATE_DEL = system("late-del", make, delete_old_sandbox_late, nodes=ONE, module=__name__)
+
+
+async def delete_claim_during_add(world: World) -> None:
+    """By a person's hand. The pod keeps its port; a new pod of its name gets another claim."""
+    chassis = world.backend.machines["node1"].chassis
+    chassis.stop()
+    await make(world, wait=False)
+    await until(lambda: world.get(KuryrPort, WEB, namespace="default") is not None)
+    await moment(world, 0.1)
+    with contextlib.suppress(k.NotFound):
+        await world.client.delete(KuryrPort, WEB, namespace="default")
+    await moment(world, 5.0)
+    chassis.start()
+    await until(lambda: runs(world))
+    await moment(world, 10.0)
+    await recreate(world, times=1)
+
+
+BY_HAND = system("claim-deleted-by-hand", delete_claim_during_add, nodes=ONE, module=__name__)
 
 
 async def lose_api_server(world: World) -> None:

@@ -195,3 +195,8 @@ async def kill_sandbox(world: World, name: str = WEB, *, node: str = "node1") ->
     pod = world.get(NodePod, name, namespace="default")
     if pod is not None:
         world.backend.machines[node].kubelet.kill_sandbox(sandbox_uid(pod))
+
+
+async def quiet_for(_: World, seconds: float = 250.0) -> None:
+    """Long enough for two looks of the sweeper."""
+    await asyncio.sleep(seconds)
