@@ -10,7 +10,7 @@ SOURCES := packages tests benchmarks docs conftest.py
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check docs test format bench bench-kubeloop sim lab lab-demo lab-down test-lab test-servers test-rest
+.PHONY: help check docs test format bench bench-kubeloop sim soak lab lab-demo lab-down test-lab test-servers test-rest
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,9 @@ lab-demo: $(READY) ## the lab, and pods that get their network from Neutron in i
 	$(BIN)/kuryr lab up
 	$(BIN)/kuryr lab demo
 	$(BIN)/kuryr lab down
+
+soak: $(READY) ## an hour on the lab: 100 pods while controller and daemon are killed, long outages, rolling updates
+	SOAK=full $(BIN)/pytest -p no:cacheprovider tests/lab/soak --durations=0
 
 bench: $(READY) ## figures from the lab, also written to build/bench.json
 	$(BIN)/python -m benchmarks.pod_path

@@ -51,6 +51,7 @@ class Pods:
         command: tuple[str, ...] = ("/agnhost", "pause"),
         host_network: bool = False,
         host_port: tuple[int, int] | None = None,
+        restart_policy: str = "Never",
     ) -> None:
         """`host_port`: the node's port, and the container's that it leads to."""
         ports = [{"hostPort": host_port[0], "containerPort": host_port[1]}] if host_port else []
@@ -63,7 +64,7 @@ class Pods:
         }
         spec = {
             "terminationGracePeriodSeconds": 1,
-            "restartPolicy": "Never",
+            "restartPolicy": restart_policy,
             "containers": [container],
             "hostNetwork": host_network,
             **({"nodeName": node} if node else {}),
@@ -88,16 +89,19 @@ class Pods:
         }
 
     def is_ready(self, name: str) -> bool:
-        conditions = next(pod for pod in self._items() if pod["metadata"]["name"] == name)["status"]["conditions"]
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        status = next(pod for pod in self._items() if pod["metadata"]["name"] == name)["status"]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
 
     def failed(self) -> list[str]:
-        """Names of those that failed as wholes, or of which a container was started again."""
+        """Names of those that failed as wholes, or of which a container was started again, but for pods that go."""
         return [
             pod["metadata"]["name"]
             for pod in self._items()
-            if pod["status"].get("phase") == "Failed"
-            or any(one["restartCount"] for one in pod["status"].get("containerStatuses", []))
+            if "deletionTimestamp" not in pod["metadata"]
+            and (
+                pod["status"].get("phase") == "Failed"
+                or any(one["restartCount"] for one in pod["status"].get("containerStatuses", []))
+            )
         ]
 
     def nodes(self) -> dict[str, str]:

@@ -42,11 +42,11 @@ def test_a_component_that_died_is_shown_with_the_end_of_its_log_until_up_starts_
 
 
 def test_a_component_that_lives_but_does_not_answer_is_failing(lab: Lab) -> None:
-    lab.processes.signal("keystone", signal.SIGSTOP)
+    lab.processes.signal("kube-controller-manager", signal.SIGSTOP)
     try:
-        assert problems(lab) == {"keystone": "FAILING"}
+        assert problems(lab) == {"kube-controller-manager": "FAILING"}
     finally:
-        lab.processes.signal("keystone", signal.SIGCONT)
+        lab.processes.signal("kube-controller-manager", signal.SIGCONT)
     eventually(lambda: not problems(lab), timeout_s=60, what=lambda: f"not well: {problems(lab)}")
 
 

@@ -117,7 +117,8 @@ class Network:
         schema = self._layout.cache / "trixie/usr/share/openvswitch/vswitch.ovsschema"
         env = {"OVS_RUNDIR": str(folder), "OVN_RUNDIR": str(folder), "OVS_SYSCONFDIR": str(folder)}
         self._start_ovsdb(f"{node.name}-ovsdb", folder, "db", schema, socket, node.netns)
-        vsctl = [self._tools / "ovs-vsctl", "--timeout=20", f"--db=unix:{socket}"]
+        # retry: the socket of a killed server is still there when the new one does not listen yet
+        vsctl = [self._tools / "ovs-vsctl", "--timeout=20", "--retry", f"--db=unix:{socket}"]
         run([*vsctl, "--no-wait", "init"])
         # userspace datapath: without TSO, TCP from veths with offloads on is dead
         run([*vsctl, "--no-wait", "set", "Open_vSwitch", ".", "other_config:userspace-tso-enable=true"])
