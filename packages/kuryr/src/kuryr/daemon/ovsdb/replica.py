@@ -29,7 +29,7 @@ class Replica:
         self.complete = False
         self._tables: dict[str, dict[str, Row]] = {table: {} for table in COLUMNS}
         self._interfaces: dict[str, str] = {}
-        self._watchers: dict[str | None, set[asyncio.Event]] = {}
+        self._watchers: dict[str | None, list[asyncio.Event]] = {}  # woken in the order in which they came
 
     def reset(self, updates: TableUpdates) -> None:
         self._tables = {table: {} for table in COLUMNS}
@@ -97,10 +97,10 @@ class Replica:
         the set of bridges or the connection.
         """
         event = asyncio.Event()
-        self._watchers.setdefault(name, set()).add(event)
+        self._watchers.setdefault(name, []).append(event)
         try:
             yield event
         finally:
-            self._watchers[name].discard(event)
+            self._watchers[name].remove(event)
             if not self._watchers[name]:
                 del self._watchers[name]
