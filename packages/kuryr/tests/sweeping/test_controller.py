@@ -145,8 +145,13 @@ async def running(
 
 
 def allowed(cluster: KuryrCluster) -> Condition:
+    """`type` is empty before the first look: the KuryrCluster is there before its status."""
     found = find_condition(cluster.status.conditions, "SweepAllowed")
-    return found if found is not None else Condition()
+    return found if found is not None else Condition(type="", status="Unknown")
+
+
+def test_before_the_first_look_nothing_is_said_of_sweeping() -> None:
+    assert not reason_is("TooMuch")(KuryrCluster(metadata=ObjectMeta(name=CLUSTER_NAME)))
 
 
 def reason_is(reason: str) -> Callable[[KuryrCluster], bool]:
