@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from kubeloop import MergePatch, ObjectMeta, Runtime, ensure_definitions, open_runtime
 from kubeloop.simulator import SimulatedCluster
-from kuryr.model.ownership import PodUid, PoolUid, PortId
+from kuryr.model.ownership import PodUid, PortId
 from kuryr.model.resources import KINDS, Address, Interface, KuryrNode, KuryrNodeSpec, KuryrPortPool, KuryrPortPoolSpec
 from kuryr.nodes.node_port import NodePortController
 from kuryr.openstack.errors import QuotaExceeded
@@ -47,7 +47,7 @@ class Ports:
         async with asyncio.timeout(10):
             await self.idle.wait()
 
-    def is_there(self, _: PoolUid, port: PortId) -> bool:
+    def is_usable(self, _: KuryrPortPool, port: PortId) -> bool:
         return port in self.there
 
 
@@ -86,7 +86,7 @@ async def running() -> AsyncIterator[Subject]:
             nodes=nodes,
             pools=pools,
             pool_of=lambda node: next((one for one in pools.store.list() if one.spec.node == node), None),
-            is_there=ports.is_there,
+            is_usable=ports.is_usable,
         )
         runtime.lead_with(controller.controller.run)
         async with asyncio.TaskGroup() as tasks:

@@ -141,6 +141,14 @@ def test_a_list_takes_away_no_port_that_was_made_anew_while_it_was_read() -> Non
         assert [port.id for port in case.ledger.ports(POOL)] == ["another"]
 
 
+def test_a_list_says_nothing_of_a_port_that_was_made_while_it_was_read() -> None:
+    case = Case()
+    case.ledger.add(_port(0))
+    unbound = msgspec.structs.replace(_port(0), host_id="", vif_type="unbound")  # so Neutron has it for a moment
+    case.ledger.replace([unbound], unchanged_since=())
+    assert case.ledger.ports(POOL) == [_port(0)]
+
+
 def test_a_list_tells_which_ports_are_gone_or_bound_elsewhere() -> None:
     case = Case()
     case.ledger.replace([_port(0), _port(1), _port(2), _port(3)], unchanged_since=())

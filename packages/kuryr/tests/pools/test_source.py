@@ -1,5 +1,6 @@
 import asyncio
 
+import msgspec
 import pytest
 
 from kubeloop import ObjectMeta, Retry
@@ -159,6 +160,43 @@ async def test_a_port_that_neutron_could_not_bind_is_deleted_and_made_anew() -> 
     assert case.server.ports == {}
     case.server.vif_type = "ovs"
     assert await case.acquire("a") == "port-2"
+
+
+async def test_a_port_that_is_not_bound_is_given_to_nobody_however_it_came_to_be_there() -> None:
+    case = Case()
+    case.server.vif_type = "binding_failed"
+    case.server.lost = 1
+    with pytest.raises(errors.Unavailable):
+        await case.acquire("a")
+    await case.source.resync()
+    assert case.ledger.find(PortId("port-1")) is not None
+    case.server.vif_type = "ovs"
+    assert await case.acquire("a") == "port-2"
+    await case.source.delete_surplus([POOL_UID])
+    assert list(case.server.ports) == ["port-2"]
+
+
+async def test_a_port_that_seemed_elsewhere_and_is_not_is_given_out() -> None:
+    case = Case()
+    await case.leave_free("a")
+    case.server.ports["port-1"]["binding:vif_type"] = "unbound"
+    await case.source.resync()
+    case.server.ports["port-1"]["binding:vif_type"] = "ovs"
+    assert await case.acquire("b") == "port-1"
+
+
+async def test_a_port_is_usable_while_neutron_has_it_of_that_pool_on_the_nodes_host() -> None:
+    case = Case()
+    port = PortId(await case.acquire("a"))
+    other = msgspec.structs.replace(POOL, metadata=ObjectMeta(name="other", uid="other"))
+    assert case.source.is_usable(POOL, port)
+    assert not case.source.is_usable(other, port)
+    case.host_id = "renamed.example"
+    assert not case.source.is_usable(POOL, port)
+    case.host_id = "node1.example"
+    case.server.ports.clear()
+    await case.source.resync()
+    assert not case.source.is_usable(POOL, port)
 
 
 async def test_no_port_is_made_while_the_node_does_not_say_where() -> None:

@@ -236,7 +236,7 @@ async def _lead(
         nodes=nodes,
         pools=pools,
         pool_of=pool_of,
-        is_there=ledger.holds,
+        is_usable=source.is_usable,
         metrics=runtime.metrics,
     )
     release = ReleaseController(

@@ -1,8 +1,8 @@
 """Gives each node a port of its own, out of the node's pool as pods get theirs, and writes it into its KuryrNode.
 
 The order is that of a claim: reserve, create, write; the reservation ends when the store has what was written. A port
-that Neutron has no longer, or that is not of the pool configured now, is replaced: unlike a pod's it may change,
-since the daemon changes the device in place.
+that Neutron has no longer, or has on another host, or that is not of the pool configured now, is replaced: unlike a
+pod's it may change, since the daemon changes the device in place.
 """
 
 import logging
@@ -13,7 +13,7 @@ import msgspec
 
 from kubeloop import DONE, Client, Controller, Informer, MergePatch, Metrics, ObjectKey, Result, Retry
 from kubeloop import errors as kube
-from kuryr.model.ownership import PodUid, PoolUid, PortId
+from kuryr.model.ownership import PodUid, PortId
 from kuryr.model.resources import Interface, KuryrNode, KuryrPortPool
 from kuryr.openstack.errors import OpenStackError
 
@@ -45,17 +45,17 @@ class NodePortController:
         nodes: Informer[KuryrNode],
         pools: Informer[KuryrPortPool],
         pool_of: Callable[[str], KuryrPortPool | None],
-        is_there: Callable[[PoolUid, PortId], bool],
+        is_usable: Callable[[KuryrPortPool, PortId], bool],
         metrics: Metrics | None = None,
     ) -> None:
-        """`pool_of`: where a node's ports come from now. `is_there`: Neutron has this port of the pool, as far as we
-        know.
+        """`pool_of`: where a node's ports come from now. `is_usable`: Neutron has this port of the pool, bound to the
+        node, as far as we know.
         """
         self._client = client
         self._ports = ports
         self._nodes = nodes
         self._pool_of = pool_of
-        self._is_there = is_there
+        self._is_usable = is_usable
         self._reserved: dict[ObjectKey, PodUid] = {}
         self.controller: Controller[ObjectKey] = Controller(
             "node-ports", self._reconcile, workers=2, deadline_s=180, resync_s=_LOOK_EVERY_S, metrics=metrics
@@ -73,7 +73,7 @@ class NodePortController:
         if pool is None or pool.metadata.deleting or pool.spec.node_uid != node.spec.node_uid:
             return DONE
         has = node.spec.interface
-        if has is not None and self._is_there(PoolUid(pool.metadata.uid), PortId(has.port_id)):
+        if has is not None and self._is_usable(pool, PortId(has.port_id)):
             self._release(key)
             return DONE
         await self._give(node, pool)

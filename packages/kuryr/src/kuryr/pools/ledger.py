@@ -155,8 +155,9 @@ class PortLedger:
         for slot, port in fresh.items():
             there = self._ports.get(slot)
             was_deleted = there is None and port.id in unchanged_since
+            is_newer = there is not None and there.id not in unchanged_since
             was_made_anew = there is not None and there.id != port.id
-            if not was_deleted and not was_made_anew:
+            if not was_deleted and not is_newer and not was_made_anew:
                 self._put(slot, port)
         return changed
 

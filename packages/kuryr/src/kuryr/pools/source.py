@@ -59,10 +59,11 @@ class PoolSource:
             raise Retry(f"pool {pool.metadata.name} gives nothing out: its node is no more")
         slot = self._ledger.reserve(pool_uid, pod, asyncio.get_running_loop().time())
         port = self._ledger.port(slot)
-        if port is not None and self._is_elsewhere(port, pool.spec.node):
-            # moved behind our back, or the node has another host id since: nobody could be plugged with it
-            self._ledger.release(pod)
-            self._ledger.mark_deleting(slot)
+        if port is not None and (trouble := await self.fetch_trouble(PortId(port.id), pool.spec.node)):
+            if trouble == MOVED:
+                # behind our back, or the node has another host id since: nobody could be plugged with it
+                self._ledger.release(pod)
+                self._ledger.mark_deleting(slot)
             return await self.acquire(pool, pod)
         if port is None:
             port = await self._make(pool, slot)
@@ -105,8 +106,19 @@ class PoolSource:
         self._ledger.add(found[0])
         return MOVED if self._is_elsewhere(found[0], node) else ""
 
+    def is_usable(self, pool: KuryrPortPool, port: PortId) -> bool:
+        """Neutron has this port, of this pool, bound where the pool's node is: as far as we know."""
+        known = self._ledger.find(port)
+        return (
+            known is not None
+            and self._ledger.holds(PoolUid(pool.metadata.uid), port)
+            and not self._is_elsewhere(known, pool.spec.node)
+        )
+
     def _is_elsewhere(self, port: Port, node: str) -> bool:
-        """The port is bound to another host than the node's ports are to be."""
+        """The port is bound to another host than the node's ports are to be, or to none."""
+        if port.vif_type in _BINDING_FAILED:
+            return True
         known = self._node(ObjectKey("", node))
         host_id = known.status.host_id if known is not None else ""
         return bool(host_id and port.host_id) and port.host_id != host_id
