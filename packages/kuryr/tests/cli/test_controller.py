@@ -1,4 +1,4 @@
-"""The controller as a process: replicas, health, and a cloud that is not there yet, on a real API server."""
+"""The controller as a process: replicas, health, a cloud that is not there yet, and objects that cannot be read."""
 
 import asyncio
 import socket
@@ -8,16 +8,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import aiohttp
 import msgspec
 
-from kubeloop import Fence
+from kubeloop import Fence, Informer, MergePatch, Namespace, Node, ObjectKey, ObjectMeta, connect, ensure_definitions
+from kubeloop.simulator import SimulatedCluster
 from kubeloop.testing import ControlPlane
 from kuryr.cli.controller import control
-from kuryr.model.configuration import Configuration, ControllerOptions, NeutronNetwork
+from kuryr.model.configuration import Configuration, ControllerOptions, NeutronNetwork, Pools
+from kuryr.model.ownership import ClusterId, PoolUid, Slot, device_id, device_owner
+from kuryr.model.resources import KINDS, KuryrPortPool, KuryrPortPoolSpec
 from kuryr.openstack import errors
 from kuryr.openstack.neutron import Api
 from kuryr.openstack.session import Answer
 
 from ..conftest import acting_as
 from ..pools.neutron_server import NeutronServer
+from ..sweeping.test_broom import ANYTHING, Definition, LooseClaim
 
 
 class Cloud(NeutronServer):
@@ -89,3 +93,35 @@ async def test_a_leader_without_its_cloud_is_alive_and_not_ready_and_a_standby_i
         leading.cancel()
         await standby.answers("readyz", "[-]servers failed: no such user")
         standing_by.cancel()
+
+
+async def test_while_there_is_a_claim_that_cannot_be_read_every_port_may_be_its() -> None:
+    cluster, cloud = SimulatedCluster(), Cloud()
+    cloud.is_there = True
+    configuration = Configuration(
+        cluster_id="c",
+        neutron=NeutronNetwork(network="pods"),
+        pools=Pools(cool_down_s=0.01),
+        controller=ControllerOptions(lease_namespace="default"),
+    )
+    async with connect(cluster, user_agent="test/1") as client, asyncio.TaskGroup() as group:
+        await ensure_definitions(client, KINDS)
+        node = (await client.create(Node(metadata=ObjectMeta(name="n")))).metadata.uid
+        spec = KuryrPortPoolSpec(node="n", node_uid=node, network_id="net", subnet_ids=("s",))
+        pool = (await client.create(KuryrPortPool(metadata=ObjectMeta(name="p"), spec=spec))).metadata.uid
+        mark = {"device_owner": device_owner(ClusterId("c")), "device_id": device_id(Slot(PoolUid(pool), 0))}
+        cloud.ports["its"] = {"id": "its", "network_id": "net", "mac_address": "02:00:00:00:00:01", **mark}
+        loose = {"spec": {"versions": [{"name": "v1alpha1", "served": True, "storage": True, "schema": ANYTHING}]}}
+        await client.patch(Definition, "kuryrports.kuryr.openstack.org", MergePatch(loose))
+        await client.create(Namespace(metadata=ObjectMeta(name="ns")))
+        await client.create(LooseClaim(metadata=ObjectMeta(name="odd", namespace="ns"), spec={"node": 7}))
+        running = group.create_task(control(configuration, cluster, cloud.open))
+        pools = Informer(client, KuryrPortPool)
+        following = group.create_task(pools.run())
+        async with asyncio.timeout(20):
+            await pools.wait_for(ObjectKey("", "p"), lambda pool: pool is not None and pool.status.in_use == 1)
+            assert not cloud.deleting.is_set()
+            await client.delete(LooseClaim, "odd", namespace="ns")
+            await cloud.deleting.wait()
+        running.cancel()
+        following.cancel()

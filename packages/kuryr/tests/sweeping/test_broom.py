@@ -60,7 +60,7 @@ class Definition(KubeObject, frozen=True, kw_only=True):
     )
 
 
-_ANYTHING = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+ANYTHING = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
 
 
 class Subject:
@@ -172,19 +172,19 @@ async def test_a_port_that_is_being_given_to_a_pod_stays() -> None:
 
 async def test_a_port_that_neutron_does_not_delete_keeps_no_other() -> None:
     async with subjects() as subject:
-        other = port(2, "gone")
-        subject.show(LEAKED, other)
+        other, broken = port(2, "gone"), port(3, "gone")
+        subject.show(LEAKED, broken, other)
         subject.server.refused.add(LEAKED.id)
-        assert await subject.broom.sweep((DeletePort(LEAKED), DeletePort(other))) == (DeletePort(other),)
+        subject.server.broken.add(broken.id)
+        steps = tuple(map(DeletePort, (LEAKED, broken, other)))
+        assert await subject.broom.sweep(steps) == (DeletePort(other),)
         subject.server.refused.clear()
         assert await subject.sweeps(LEAKED)
 
 
 async def test_no_port_goes_while_there_is_an_object_that_cannot_be_read() -> None:
     async with subjects() as subject:
-        definition = {
-            "spec": {"versions": [{"name": "v1alpha1", "served": True, "storage": True, "schema": _ANYTHING}]}
-        }
+        definition = {"spec": {"versions": [{"name": "v1alpha1", "served": True, "storage": True, "schema": ANYTHING}]}}
         await subject.client.patch(Definition, "kuryrports.kuryr.openstack.org", MergePatch(definition))
         await subject.client.create(LooseClaim(metadata=ObjectMeta(name="odd", namespace="ns"), spec={"node": 7}))
         subject.show(LEAKED)

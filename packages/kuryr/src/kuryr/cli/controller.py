@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kubeloop import (
     ApiError,
@@ -19,6 +19,7 @@ from kubeloop import (
     Cluster,
     ClusterConfig,
     Fence,
+    Informer,
     KubeObject,
     LeaseName,
     Namespace,
@@ -148,9 +149,11 @@ class _Informers:
         self.clusters = runtime.informer(KuryrCluster)
 
     def is_claimed(self, port: PortId) -> bool:
-        """Something names it, so it is not free, whatever else is known of it."""
-        stores = self.claims.store, self.pools.store, self.nodes.store
-        return any(store.by_index(_PORT_INDEX, port) for store in stores)
+        """Something names it, so it is not free, whatever else is known of it. Of an object that was never read nobody
+        knows what it names: while there is one, no port is free.
+        """
+        informers: tuple[Informer[Any], ...] = (self.claims, self.pools, self.nodes)
+        return any(one.store.by_index(_PORT_INDEX, port) or _has_unread(one) for one in informers)
 
     def tell_released(self, ledger: PortLedger) -> None:
         """From now on the ledger hears what is not named any more."""
@@ -272,6 +275,11 @@ async def _lead(
         ):
             group.create_task(controller.run())
         group.create_task(pool_controller.tend())
+
+
+def _has_unread(informer: Informer[Any]) -> bool:
+    """There is an object that does not decode, and no earlier state of it that did."""
+    return any(informer.store.get(key) is None for key in informer.undecodable)
 
 
 def _ports_of_claim(claim: KuryrPort) -> Iterable[str]:
