@@ -13,8 +13,8 @@ from kuryr.openstack.session import Answer
 
 
 class NeutronServer:
-    """An `Api`. `lost`: how many answers to creates get lost; `refused`: port ids whose deletion is refused; `away`: it
-    answers nothing. `lists` is how many were asked for.
+    """An `Api`. `lost`: how many answers to creates get lost; `refused`: port ids whose deletion is refused;
+    `broken`: at whose deletion it fails; `away`: it answers nothing. `lists` is how many were asked for.
     """
 
     def __init__(self, ids: str = "port") -> None:
@@ -24,6 +24,7 @@ class NeutronServer:
         self.away = False
         self.lists = 0
         self.refused: set[str] = set()
+        self.broken: set[str] = set()
         self.invisible: set[str] = set()
         self.creates_go_on = asyncio.Event()
         self.creates_go_on.set()
@@ -69,6 +70,8 @@ class NeutronServer:
         await self.deletes_go_on.wait()
         if port_id in self.refused:
             raise errors.Conflict("the port is in use", status=409, reason="PortInUse")
+        if port_id in self.broken:
+            raise errors.Unavailable("something broke", status=500)
         if self.ports.pop(port_id, None) is None:
             raise errors.NotFound("no such port", status=404)
         return Answer(204, b"")

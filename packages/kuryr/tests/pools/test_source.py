@@ -239,15 +239,25 @@ async def test_a_port_given_to_a_pod_while_others_are_deleted_is_not_deleted() -
     assert set(case.server.ports) == {"port-2"}
 
 
-async def test_a_port_whose_deletion_is_refused_does_not_keep_the_others() -> None:
+async def test_a_port_whose_deletion_is_refused_or_fails_does_not_keep_the_others() -> None:
     case = Case()
-    await case.leave_free("a", "b")
+    await case.leave_free("a", "b", "c")
     case.server.refused.add("port-1")
+    case.server.broken.add("port-2")
     await case.source.delete_surplus([POOL_UID])
-    assert set(case.server.ports) == {"port-1"}
+    assert set(case.server.ports) == {"port-1", "port-2"}
     case.server.refused.clear()
+    case.server.broken.clear()
     await case.source.delete_surplus([POOL_UID])
     assert case.server.ports == {}
+
+
+async def test_a_neutron_that_does_not_answer_is_asked_for_no_more() -> None:
+    case = Case()
+    await case.leave_free("a")
+    case.server.away = True
+    with pytest.raises(errors.Unavailable):
+        await case.source.delete_surplus([POOL_UID])
 
 
 async def test_ports_of_a_pool_that_is_not_there_are_left_alone() -> None:

@@ -189,7 +189,9 @@ class Removal:
     async def _delete_port(self, port: Port, refused: list[str]) -> None:
         try:
             await self._neutron.delete_port(port.id)
-        except (errors.Conflict, errors.Rejected) as error:
+        except errors.OpenStackError as error:
+            if not error.is_of_one_thing:
+                raise
             refused.append(f"{port.id}: {error}")
 
     async def _delete_definitions(self) -> None:

@@ -2,6 +2,9 @@
 
 from typing import ClassVar
 
+_AWAY = (0, 401, 413, 429, 502, 503, 504)
+"""No answer, or not one of the service about what was asked: of the token, of a limit of requests, of a gateway."""
+
 
 class OpenStackError(Exception):
     """OpenStack refused or failed a request. `status` is the HTTP status, 0 without an answer."""
@@ -13,6 +16,11 @@ class OpenStackError(Exception):
         self.status = status
         self.reason = reason
         self.request_id = request_id
+
+    @property
+    def is_of_one_thing(self) -> bool:
+        """The service works, and refuses or fails at what this request was about: others may go well."""
+        return self.status not in _AWAY
 
 
 class Rejected(OpenStackError):

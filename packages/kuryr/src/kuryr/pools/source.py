@@ -135,14 +135,17 @@ class PoolSource:
         """Deletes what nobody claimed for a whole cool-down, of these pools: those that are there. What no pool
         explains may be another cluster's with our id, and is for the sweeper. A failed delete is asked again next time.
 
-        One that Neutron refuses does not keep the others. Raises `OpenStackError` when Neutron does not work.
+        One that Neutron refuses, or fails at, does not keep the others. Raises `OpenStackError` when Neutron does not
+        work.
         """
         now = asyncio.get_running_loop().time()
         for pool in pools:
             for port in self._ledger.surplus(pool, keep=0, now=now):
                 try:
                     await self._delete(port)
-                except (errors.Conflict, errors.Rejected) as error:
+                except errors.OpenStackError as error:
+                    if not error.is_of_one_thing:
+                        raise
                     log.warning("port cannot be deleted: port=%s cause=%s", port.id, error)
 
     async def discard(self, port: Port) -> bool:

@@ -32,7 +32,7 @@ class Broom:
         self._discard = discard
 
     async def sweep(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        """What was deleted of these. What Neutron refuses to delete does not keep the others.
+        """What was deleted of these. What Neutron does not delete does not keep the others.
 
         Raises `OpenStackError` and `ApiError` where the servers do not work: what is left is found again.
         """
@@ -60,7 +60,9 @@ class Broom:
                 return False
             try:
                 return await self._discard(port)
-            except (errors.Conflict, errors.Rejected) as error:
+            except errors.OpenStackError as error:
+                if not error.is_of_one_thing:
+                    raise
                 log.warning("port cannot be deleted: port=%s cause=%s", port.id, error)
                 return False
         return True
