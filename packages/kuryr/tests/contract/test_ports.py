@@ -1,5 +1,6 @@
 """Ports: what is made, what is refused and in which words, what a list gives."""
 
+import msgspec
 import pytest
 
 from kuryr.openstack import errors
@@ -90,8 +91,9 @@ async def test_a_mac_is_unique_in_its_network_and_the_port_that_has_it_is_found_
     text = f"Unable to complete operation for network {network}. The mac address {wanted.mac_address} is in use."
     assert (refused.value.status, refused.value.reason) == (409, "MacAddressInUse")
     assert text in str(refused.value)
-    assert await neutron.fetch_ports(network_id=network, mac_address=wanted.mac_address) == (port,)
-    assert await neutron.fetch_ports(network_id=network, mac_address=wanted.mac_address.upper()) == (port,)
+    for mac in (wanted.mac_address, wanted.mac_address.upper()):
+        (found,) = await neutron.fetch_ports(network_id=network, mac_address=mac)
+        assert msgspec.to_builtins(found).items() <= msgspec.to_builtins(port).items()
     other, other_subnet = await bed.network()
     elsewhere = await neutron.create_port(bed.port_request(other, other_subnet, mac_address=wanted.mac_address))
     bed.forget_on_exit("ports", elsewhere.id)

@@ -75,6 +75,17 @@ def _neutron(service: Service) -> Neutron:
     return Neutron(Session(Token(), service, "network", user_agent="kuryr-test/1"))
 
 
+async def test_how_neutrons_log_calls_a_create_is_known_also_when_it_went_well_or_was_not_answered() -> None:
+    headers = {"X-Openstack-Request-Id": "req-theirs"}
+    created = await _neutron(Service(Answer(201, msgspec.json.encode({"port": PORT}), headers))).create_port(REQUEST)
+    assert created.request_id == "req-theirs"
+    silent = Service(errors.Unavailable("no answer"))
+    with pytest.raises(errors.Unavailable) as caught:
+        await _neutron(silent).create_port(REQUEST)
+    assert caught.value.request_id == silent.asked[0][2]["X-Openstack-Request-Id"]
+    assert caught.value.sent
+
+
 async def test_a_port_create_carries_owner_binding_and_mac() -> None:
     service = Service(_answer(201, {"port": PORT}))
     port = await _neutron(service).create_port(REQUEST)

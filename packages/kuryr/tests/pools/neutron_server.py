@@ -63,7 +63,7 @@ class NeutronServer:
         if self.lost:
             self.lost -= 1
             raise errors.Unavailable("no answer")
-        return Answer(201, msgspec.json.encode({"port": port}))
+        return Answer(201, msgspec.json.encode({"port": port}), {"X-Openstack-Request-Id": f"req-{number}"})
 
     async def _delete(self, port_id: str) -> Answer:
         self.deleting.set()

@@ -155,7 +155,7 @@ async def test_a_retired_pool_gives_nothing_out() -> None:
 async def test_a_port_that_neutron_could_not_bind_is_deleted_and_made_anew() -> None:
     case = Case()
     case.server.vif_type = "binding_failed"
-    with pytest.raises(errors.BindingFailed):
+    with pytest.raises(errors.BindingFailed, match=r"host node1\.example.*\(req-1\)"):
         await case.acquire("a")
     assert case.server.ports == {}
     case.server.vif_type = "ovs"

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from kuryr.openstack import errors
-from kuryr.openstack.session import Answer
+from kuryr.openstack.session import REQUEST_ID, Answer
 
 _PAGE = 1000
 
@@ -43,6 +43,12 @@ class Port(msgspec.Struct, frozen=True, rename={"host_id": "binding:host_id", "v
     vif_type: str = ""
     name: str = ""
     created_at: str | None = None
+
+
+class CreatedPort(Port, frozen=True):
+    """As the create was answered; `request_id` is how Neutron's log calls that."""
+
+    request_id: str = ""
 
 
 class Network(msgspec.Struct, frozen=True):
@@ -87,8 +93,8 @@ class _Ports(msgspec.Struct):
     ports_links: tuple[_Link, ...] = ()
 
 
-class _Port(msgspec.Struct):
-    port: Port
+class _Created(msgspec.Struct):
+    port: CreatedPort
 
 
 class _Networks(msgspec.Struct):
@@ -114,7 +120,7 @@ class Neutron:
         self._api = api
         self._timeout_s = timeout_s
 
-    async def create_port(self, port: PortRequest) -> Port:
+    async def create_port(self, port: PortRequest) -> CreatedPort:
         """Raises `Conflict` with reason MacAddressInUse when a port of that MAC is there; `QuotaExceeded`,
         `NoAddress`.
         """
@@ -129,7 +135,8 @@ class Neutron:
             "security_groups": port.security_groups,
         }
         answer = await self._call("POST", "/v2.0/ports", msgspec.json.encode({"port": body}))
-        return _decode(_Port, answer).port
+        made = _decode(_Created, answer).port
+        return msgspec.structs.replace(made, request_id=answer.headers.get(REQUEST_ID, ""))
 
     async def delete_port(self, port_id: str) -> None:
         """Deletes; a port that is gone is fine."""

@@ -27,6 +27,8 @@ from kubeloop import Fence
 from kuryr.openstack import errors
 from kuryr.openstack.clouds import Cloud
 
+REQUEST_ID = "X-Openstack-Request-Id"
+
 _EXPIRES_SOON_S = 60
 _ATTEMPTS = 4
 
@@ -267,13 +269,18 @@ class Session:
             request_id = f"req-{uuid.uuid4()}"
             headers = {
                 "X-Auth-Token": token,
-                "X-Openstack-Request-Id": request_id,
+                REQUEST_ID: request_id,
                 "Accept": "application/json",
                 "User-Agent": self._user_agent,
                 **({"Content-Type": "application/json"} if body else {}),
                 **extra,
             }
-            answer = await self._exchange(method, self._endpoint + path, headers, body, deadline - loop.time())
+            try:
+                answer = await self._exchange(method, self._endpoint + path, headers, body, deadline - loop.time())
+            except errors.Unavailable as error:
+                if not error.sent:
+                    raise  # then no log has it
+                raise errors.Unavailable(str(error), request_id=request_id) from error
             if answer.status == 401 and not refused:
                 refused = token
                 continue
@@ -295,7 +302,7 @@ class Session:
 
 def error_from(answer: Answer, what: str, request_id: str) -> errors.OpenStackError:
     """The typed error of a refusal."""
-    request_id = answer.headers.get("X-Openstack-Request-Id", request_id)
+    request_id = answer.headers.get(REQUEST_ID, request_id)
     try:
         detail = msgspec.json.decode(answer.body, type=_Body).neutron or _NeutronError()
     except msgspec.MsgspecError:

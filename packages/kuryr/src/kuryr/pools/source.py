@@ -177,8 +177,11 @@ class PoolSource:
             host_id=node.status.host_id,
             security_groups=pool.spec.security_group_ids,
         )
+        port: Port
+        request_id = ""
         try:
-            port = await self._neutron.create_port(request)
+            port = created = await self._neutron.create_port(request)
+            request_id = created.request_id
         except errors.Conflict as error:
             if error.reason != "MacAddressInUse":
                 raise
@@ -186,7 +189,8 @@ class PoolSource:
         if port.vif_type in _BINDING_FAILED:
             await self._neutron.delete_port(port.id)
             self._ledger.forget(PortId(port.id))
-            raise errors.BindingFailed(f"port binding failed on host {request.host_id}: is OVN running there?")
+            what = f"port binding failed on host {request.host_id}: is OVN running there?"
+            raise errors.BindingFailed(what, request_id=request_id)
         return port
 
     async def _adopt(self, request: PortRequest, slot: Slot) -> Port:
