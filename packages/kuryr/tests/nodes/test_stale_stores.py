@@ -34,6 +34,9 @@ class Ports:
     def retire(self, pool: PoolUid) -> None:
         self.retired.append(pool)
 
+    def is_retired(self, pool: PoolUid) -> bool:
+        return pool in self.retired
+
     def has_ports(self, pool: PoolUid) -> bool:
         return False
 
@@ -102,3 +105,30 @@ def test_a_node_that_is_back_unseen_keeps_its_claims_and_one_that_is_gone_does_n
         assert world.list(KuryrPortPool) == []
 
     simulate(scenario, seed=1, faults=ScriptedFaults({1: Fault(FaultKind.WATCH_SILENT, 3.0)}))
+
+
+class Asking:
+    """Strikes nothing; counts the reads of single Nodes."""
+
+    until_s = 0.0
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def decide(self, call: object) -> None:
+        self.reads += (getattr(call, "verb", ""), getattr(call, "path", "")) == ("get", "/api/v1/nodes/node1")
+
+
+def test_of_a_pool_whose_pods_run_on_after_its_node_registered_again_it_is_asked_once() -> None:
+    ports, asking = Ports(), Asking()
+
+    async def scenario(world: World) -> None:
+        await make(world)
+        await world.client.delete(Node, "node1")
+        await world.client.create(Node(metadata=ObjectMeta(name="node1")))
+        world.start("release", controller(ports))
+        await asyncio.sleep(3600)
+        assert asking.reads == 1
+        assert ports.retired == [world.list(KuryrPortPool)[0].metadata.uid]
+
+    simulate(scenario, seed=1, faults=asking)

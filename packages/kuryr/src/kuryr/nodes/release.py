@@ -64,6 +64,8 @@ class PoolPorts(Protocol):
         """Nothing of the pool is given out any more."""
         ...
 
+    def is_retired(self, pool: PoolUid) -> bool: ...
+
     def has_ports(self, pool: PoolUid) -> bool:
         """Neutron has ports of the pool, or one may be made."""
         ...
@@ -126,7 +128,7 @@ class ReleaseController:
         if failures:
             raise Retry(f"{len(failures)} of {len(steps)} steps failed, the first: {failures[0]}")
         waits = [left_s for left_s in due_in_s.values() if left_s > 0]
-        if any(isinstance(step, RetirePool) for step in steps):
+        if not claims and any(isinstance(step, RetirePool) for step in steps):
             waits.append(_LOOK_AGAIN_S)  # that its last port is gone from Neutron is no event
         return Result(requeue_after_s=min(waits)) if waits else DONE
 
@@ -206,6 +208,8 @@ class ReleaseController:
         )
 
     async def _retire(self, pool: KuryrPortPool) -> None:
+        if self._ports.is_retired(PoolUid(pool.metadata.uid)):
+            return  # a UID does not come back
         machine = await self._fetch_machine(pool.spec.node)
         if machine is not None and machine.metadata.uid == pool.spec.node_uid:
             raise Retry(f"node {pool.spec.node} is there: our watch of Nodes lags")
