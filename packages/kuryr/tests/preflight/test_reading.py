@@ -99,6 +99,8 @@ async def test_an_administrator_sees_the_chassis_and_the_kind_of_network_others_
         assert (facts.chassis, facts.tunnelled) == (("node1.example",), True)
         facts = await subject.facts("kuryr")
         assert (facts.chassis, facts.tunnelled) == (None, None)
+        subject.cloud.network.hosts.chassis["node1.example"].alive = False
+        assert not is_ready(check(await subject.facts("boss")))
 
 
 async def test_the_quota_is_that_of_the_project() -> None:

@@ -141,7 +141,7 @@ async def _fetch_chassis(api: Api) -> tuple[str, ...] | None:
     except (errors.NotFound, errors.Unauthorised):
         return None
     hosts = {agent.host for agent in agents if agent.alive and agent.agent_type.startswith("OVN Controller")}
-    return tuple(sorted(hosts)) or None
+    return tuple(sorted(hosts)) if agents else None
 
 
 async def _read_definitions(client: Client) -> tuple[tuple[str, ...], dict[str, KuryrNode]]:
