@@ -355,7 +355,15 @@ class TestPlugin:
         assert (called.exit_code, called.answer["code"]) == (1, 1)
 
     @pytest.mark.parametrize(
-        ("text", "code"), [("", 6), ("[1]", 6), ("{}", 7), ('{"socket": "relative"}', 7), ('{"socket": 3}', 7)]
+        ("text", "code"),
+        [
+            ("", 6),
+            ("[1]", 6),
+            ("{}", 7),
+            ('{"socket": "relative"}', 7),
+            ('{"socket": 3}', 7),
+            (r'{"socket": "/run/\u0000"}', 7),
+        ],
     )
     async def test_a_wrong_configuration_is_refused(self, call: Call, text: str, code: int) -> None:
         called = await outcome(call("ADD", text))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kuryr.daemon.kernel import AttachRequest, Kernel, KernelError, NetnsGone
-from kuryr.daemon.netlink import codec
-from kuryr.daemon.netlink.connection import NetlinkError
+from kuryr.daemon.netlink import codec, messages
+from kuryr.daemon.netlink.connection import NetlinkConnection, NetlinkError
 from kuryr.daemon.netlink.kernel import NetlinkKernel
 from kuryr.daemon.sandbox import Address, Route
 
@@ -230,3 +230,12 @@ def test_garbage_is_refused_in_one_way(data: bytes) -> None:
             parse(data)
         except codec.NetlinkFormatError:
             continue
+
+
+def test_a_socket_that_fails_is_an_error_of_the_kernel_as_any_other() -> None:
+    """As without buffer space: the daemon lives on, and its caller asks again."""
+    connection = NetlinkConnection()
+    connection.close()
+    for ask in (connection.request, connection.dump):
+        with pytest.raises(KernelError, match="could not list links"):
+            ask(messages.list_links())

@@ -55,7 +55,7 @@ def parse_configuration(text: str) -> dict[str, object]:
 
 def socket_path(config: dict[str, object]) -> str:
     path = config.get("socket")
-    if not isinstance(path, str) or not path.startswith("/"):
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Refused(
             INVALID_CONFIGURATION,
             'the network configuration needs "socket": the absolute path of the kuryr daemon\'s socket',

@@ -111,7 +111,10 @@ class NetlinkConnection:
             if request.flags & codec.NLM_F_DUMP != codec.NLM_F_DUMP:
                 flags |= codec.NLM_F_ACK
             data += codec.encode_message(codec.Message(request.type, flags, sequence, request.payload))
-        self._socket.send(data)
+        try:
+            self._socket.send(data)
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.EIO, "", requests[0]) from error
         return sent
 
     def _receive(self, request: Request) -> list[codec.Message]:
@@ -119,3 +122,5 @@ class NetlinkConnection:
             return list(codec.parse_messages(self._socket.recv(_RECEIVE_BYTES)))
         except TimeoutError as error:
             raise NetlinkError(errno.ETIMEDOUT, f"no answer in {_TIMEOUT_S:g} s", request) from error
+        except OSError as error:  # no buffer space, for example
+            raise NetlinkError(error.errno or errno.EIO, "", request) from error
