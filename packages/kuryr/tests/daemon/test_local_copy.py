@@ -119,6 +119,48 @@ async def test_what_cannot_be_written_is_not_forgotten() -> None:
         assert in_file(file) == set()
 
 
+async def test_a_forgotten_claim_does_not_come_back_though_the_store_still_shows_it_as_living() -> None:
+    file, claims = MemoryFile(), informer()
+    async with kept(file, claims) as copy:
+        claims.replaced([claim("a")], [], "5")
+        await until_written(file, 1)
+        await copy.forget("a")
+        claims.changed(claim("b", version="6"), "6")
+        await until_written(file, 3)
+        assert in_file(file) == {"b"}
+        assert copy.is_forgotten("a")
+        claims.replaced([claim("b", version="6")], [], "9")
+        assert not copy.is_forgotten("a"), "it is gone: nobody can take it for living"
+
+
+async def test_a_write_whose_caller_is_cancelled_ends_before_the_next_begins() -> None:
+    """A thread goes on writing: it would write into the next one's file."""
+
+    class Slow(MemoryFile):
+        writing = 0
+
+        async def write(self, content: bytes) -> None:
+            assert not self.writing
+            self.writing += 1
+            try:
+                await asyncio.shield(asyncio.sleep(0.05))
+            finally:
+                self.writing -= 1
+            await super().write(content)
+
+    file, claims = Slow(), informer()
+    copy = LocalCopy(file, claims, node="n1")
+    claims.replaced([claim("a"), claim("b"), claim("c")], [], "5")
+    first = asyncio.ensure_future(copy.forget("a"))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await copy.forget("b")
+    await asyncio.wait({first})
+    assert first.cancelled()
+    assert len(file.writes) == 2, "both were whole"
+    assert in_file(file) == {"c"}
+
+
 async def test_after_a_failed_write_the_file_is_written_again() -> None:
     file, claims = MemoryFile(), informer()
     file.fails = OSError("no space left")

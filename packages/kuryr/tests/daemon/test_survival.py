@@ -1,14 +1,21 @@
 """What the daemon does when the others fail, come late or disagree: on a simulated machine."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 import kubeloop as k
+from kubeloop.testing import Process
+from kuryr.cli.daemon import run_node
+from kuryr.model.configuration import Configuration, Daemon
 from kuryr.model.resources import KuryrNode, KuryrPort, KuryrPortPool, QuarantinedPort
 
+from ..simulator.node.effects import local_gate
 from .node_scenes import Node, netns_of, play, refused
 
+T = TypeVar("T")
 ADDRESS = "10.1.0.5"
 
 
@@ -380,6 +387,101 @@ def test_an_entry_of_the_quarantine_goes_when_nothing_of_its_port_is_wired() -> 
         assert not seen.status.quarantine
 
     play(scene)
+
+
+def test_a_claim_whose_entry_was_taken_away_is_not_wired_any_more_though_the_store_shows_it_as_living() -> None:
+    """The port may be another pod's by now. Nor may a daemon that is started again find it in its file."""
+
+    async def scene(node: Node) -> None:
+        pool = await node.pool()
+        claim = await node.claim()
+        await asyncio.sleep(2)
+        assert claim.metadata.uid.encode() in (node.machine.disk.content or b"")
+        entry = QuarantinedPort(port_id="port-1", claim_uid=claim.metadata.uid, pod_uid="uid-1")
+        patch = k.MergePatch({"status": {"quarantine": [msgspec.to_builtins(entry)]}})
+        await node.world.client.patch(KuryrPortPool, "pool", patch, subresource="status", uid=pool.metadata.uid)
+        await node.world.quiet()
+        seen = node.world.get(KuryrPortPool, "pool")
+        assert seen is not None
+        assert not seen.status.quarantine
+        assert (await refused(node.call("ADD"))).code == 11
+        assert not node.rows()
+        await node.claim("web-1", uid="uid-2")  # its new owner
+        await node.call("ADD", "c1", pod="web-1", uid="uid-2")
+        await asyncio.sleep(2)
+        assert not conflict(node.seen("web-1"))
+        content = node.machine.disk.content or b""
+        assert (b"uid-2" in content, claim.metadata.uid.encode() in content) == (True, False)
+
+    play(scene)
+
+
+# Commands that are cut off
+
+
+def test_a_del_whose_plug_in_is_killed_gives_the_receipt_nevertheless() -> None:
+    async def scene(node: Node) -> None:
+        await node.claim()
+        await node.call("ADD")
+        await node.release()
+        await node.world.quiet()  # it waits for the DEL
+        deleting = asyncio.ensure_future(node.call("DEL"))
+        while node.rows():  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(0.0001)
+        assert not deleting.done()
+        deleting.cancel()
+        await asyncio.sleep(20)
+        assert node.seen() is None
+
+    play(scene)
+
+
+def test_a_gc_that_does_not_come_to_its_end_gives_the_receipts_of_what_it_removed() -> None:
+    async def scene(node: Node) -> None:
+        for number in range(3):
+            await node.claim(f"web-{number}", uid=f"uid-{number}", port=number + 1)
+            await node.call("ADD", f"c{number}", pod=f"web-{number}", uid=f"uid-{number}")
+            await node.release(f"web-{number}")
+        collecting = asyncio.ensure_future(node.collect())
+        while len(node.rows()) > 2:  # noqa: ASYNC110 - in virtual time
+            await asyncio.sleep(0.0001)
+        collecting.cancel()
+        await asyncio.sleep(20)
+        assert {f"web-{number}" for number in range(3) if node.seen(f"web-{number}")} == {
+            f"web-{one[1:]}" for one in node.rows()
+        }
+        assert node.rows()
+
+    play(scene)
+
+
+def test_a_second_daemon_does_nothing_while_the_first_has_the_socket() -> None:
+    """It knows nothing of the ADDs that run there: a receipt of its would be for nothing."""
+
+    async def scene(node: Node) -> None:
+        async def second(process: Process) -> None:
+            gate = local_gate(process)
+
+            async def slow(what: str, act: Callable[[], T], *, changes: bool = True) -> T:
+                await asyncio.sleep(60 if what == "disk: read the copy" else 0)
+                return await gate(what, act, changes=changes)
+
+            configuration = Configuration(daemon=Daemon(node="node1", http=""))
+            async with node.machine.host(slow, over=process.over) as host:
+                await run_node(configuration, process, host)
+
+        node.world.start("second", second)
+        await asyncio.sleep(1)
+        await node.claim()
+        await node.call("ADD")
+        await node.remove()
+        await node.release()
+        await asyncio.sleep(30)
+        assert node.seen() is None
+
+    lines = [line for line in play(scene) if line.process.startswith("second")]
+    assert lines
+    assert not [line for line in lines if line.call is not None and line.call.effect is not None]
 
 
 # The node

@@ -1,7 +1,7 @@
 """The wiring over fakes, which pass the same contract tests as the real parts: undoing, order, late calls, sweeps."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,28 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - what is looked at announces nothing
             await asyncio.sleep(0)
+
+
+class Losing(FakeVswitch):
+    """OVSDB goes away when the port was sent, and comes back with it; meanwhile the copy is behind."""
+
+    away = True
+    commits = True
+
+    async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
+        if self.commits:
+            await super().add_port(bridge, name, record)
+        if self.away:
+            raise VswitchUnavailable("the connection broke")
+
+    async def del_port(self, name: str) -> None:
+        if self.away:
+            self.deletions += 1
+            raise VswitchUnavailable("no connection")
+        await super().del_port(name)
+
+    def ports(self) -> Mapping[str, SandboxRecord]:
+        return {} if self.away else super().ports()
 
 
 class TestPlug:
@@ -187,20 +209,6 @@ class TestUnplug:
     async def test_a_port_that_could_not_be_undone_is_deleted_though_the_copy_does_not_show_it(
         self, kernel: HandKernel
     ) -> None:
-        class Losing(FakeVswitch):
-            """OVSDB goes away when the port was sent, and comes back with it; the copy is behind."""
-
-            async def add_port(self, bridge: str, name: str, record: SandboxRecord) -> None:
-                await super().add_port(bridge, name, record)
-                raise VswitchUnavailable("the connection broke")
-
-            async def del_port(self, name: str) -> None:
-                self.deletions += 1
-                raise VswitchUnavailable("no connection")
-
-            def ports(self) -> dict[str, SandboxRecord]:
-                return {}
-
         vswitch = Losing("br-int")
         wiring = Wiring(kernel, vswitch)
         with pytest.raises(VswitchUnavailable):
@@ -209,6 +217,31 @@ class TestUnplug:
             with pytest.raises(VswitchUnavailable):
                 await wiring.unplug("c0", "eth0")
             assert vswitch.deletions == times
+
+    async def test_a_port_that_could_not_be_undone_may_be_wired_until_it_is_swept(self, kernel: HandKernel) -> None:
+        vswitch = Losing("br-int")
+        wiring = Wiring(kernel, vswitch)
+        with pytest.raises(VswitchUnavailable):
+            await wiring.plug(sandbox(), interface(), timeout_s=5)
+        assert wiring.records() == (record(),), "no receipt for it"
+        assert wiring.finished() == ()
+        with pytest.raises(VswitchUnavailable):
+            await wiring.sweep()
+        assert wiring.records() == (record(),)
+        vswitch.away = False
+        assert await wiring.sweep() == (record(),)
+        assert (wiring.records(), vswitch.bound) == ((), {})
+
+    async def test_what_is_plugged_after_it_could_not_be_undone_is_not_swept(self, kernel: HandKernel) -> None:
+        vswitch = Losing("br-int")
+        vswitch.commits = False
+        wiring = Wiring(kernel, vswitch)
+        with pytest.raises(VswitchUnavailable):
+            await wiring.plug(sandbox(), interface(), timeout_s=5)
+        vswitch.away, vswitch.commits = False, True
+        await wiring.plug(sandbox(), interface(), timeout_s=5)
+        assert await wiring.sweep() == ()
+        assert vswitch.bound == {HOST0: "port-1"}
 
     async def test_an_unreachable_database_is_an_error_so_that_the_runtime_asks_again(self, kernel: HandKernel) -> None:
         wiring = Wiring(kernel, OvsdbVswitch("unix:/nonexistent/db.sock", timeout_s=0.01))

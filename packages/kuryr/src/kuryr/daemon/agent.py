@@ -19,6 +19,7 @@ from kuryr.daemon.kernel import KernelError
 from kuryr.daemon.local_copy import LocalCopy
 from kuryr.daemon.readiness import Readiness
 from kuryr.daemon.receipts import Receipts
+from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.sandbox import Address, InterfaceSpec, PluggedInterface, Sandbox, desire_routes
 from kuryr.daemon.vswitch import PortInUse, VswitchError
 from kuryr.daemon.wiring import Wiring
@@ -73,8 +74,9 @@ class Agent:
         """Unwires; what is not there is done."""
         # the record may have gone with an earlier DEL that failed after it: then only the request knows the pod
         pods = [ObjectKey(request.pod.namespace, request.pod.name)] if request.pod.name else []
+        records: list[SandboxRecord] = []
         try:
-            records = [
+            records += [
                 record
                 for record in self._wiring.records()
                 if (record.container_id, record.ifname) == (request.container_id, request.ifname)
@@ -82,7 +84,8 @@ class Agent:
             await self._wiring.unplug(request.container_id, request.ifname)
         except (VswitchError, KernelError, TimeoutError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot unwire the sandbox yet: {error}") from error
-        self._receipts.unwired(records, *pods)
+        finally:  # also when the plug-in was killed: it is unwired nevertheless
+            self._receipts.unwired(records, *pods)
 
     async def check(self, request: CniRequest) -> None:
         """Raises `CniError` with every difference there is."""
@@ -112,14 +115,17 @@ class Agent:
     async def collect(self, request: CniRequest) -> None:
         """Removes what the runtime no longer knows."""
         valid = {(one.container_id, one.ifname) for one in request.valid_attachments}
+        before: tuple[SandboxRecord, ...] = ()
         try:
-            removed = await self._wiring.collect(valid)
+            before = self._wiring.records()
+            await self._wiring.collect(valid)
         except (VswitchError, KernelError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot collect yet: {error}") from error
         except ExceptionGroup as failures:
             causes = "; ".join(map(str, failures.exceptions))
             raise CniError(CniCode.TRY_AGAIN_LATER, "not everything could be removed", causes) from failures
-        self._receipts.unwired(removed)
+        finally:  # some may be gone although another could not be removed
+            self._receipts.unwired(before)
 
     async def status(self, request: CniRequest) -> None:
         """Raises `CniError` while no ADD on this node can succeed."""
@@ -131,13 +137,17 @@ class Agent:
             if not self._wiring.connected:
                 await asyncio.sleep(_SWEEP_AGAIN_S)
                 continue
+            before: tuple[SandboxRecord, ...] = ()
             try:
-                self._receipts.unwired(await self._wiring.sweep())
+                before = self._wiring.records()
+                await self._wiring.sweep()
             except (VswitchError, KernelError) as error:
                 log.warning("cannot clean up yet: cause=%s", error)
-                await asyncio.sleep(_SWEEP_AGAIN_S)
+                rest_s = _SWEEP_AGAIN_S
             else:
-                await asyncio.sleep(_SWEEP_EVERY_S)
+                rest_s = _SWEEP_EVERY_S
+            self._receipts.unwired(before)
+            await asyncio.sleep(rest_s)
 
     def _copied_claim(self, request: CniRequest) -> KuryrPort | None:
         claim = self._copy.find(ObjectKey(request.pod.namespace, request.pod.name))
@@ -178,7 +188,7 @@ class Agent:
 
     def _refuse_in_vain(self, claim: KuryrPort) -> None:
         """Refuses the ADD of a claim that cannot be wired now. Raises CniError."""
-        if claim.metadata.deleting:
+        if claim.metadata.deleting or self._copy.is_forgotten(claim.metadata.uid):
             raise CniError(CniCode.TRY_AGAIN_LATER, f"the network of pod {claim.key} is being released")
         try:
             winner = self._receipts.winner(claim)

@@ -3,7 +3,8 @@ started again.
 
 Invariants: a claim whose receipt was given is in no copy, for its file is written before the receipt; so an ADD by the
 copy never wires a port that may be somebody else's by now. Claims that are being deleted are not in it. Once the
-informer has its first list the copy is not read any more: what the informer knows is newer.
+informer has its first list the copy is not read any more: what the informer knows is newer. A forgotten claim never
+comes back into it, although the informer may be behind and still show it as living.
 
 A claim may be missing from it, if the daemon was killed within a moment after it came: then its ADD waits for the API
 server.
@@ -18,6 +19,7 @@ from typing import Protocol
 import msgspec
 
 from kubeloop import Change, Informer, ObjectKey
+from kuryr.daemon.shield import finish
 from kuryr.model.resources import KuryrPort
 
 log = logging.getLogger(__name__)
@@ -86,6 +88,7 @@ class LocalCopy:
         self._node = node
         self._read: dict[ObjectKey, KuryrPort] = {}
         self._written: frozenset[str] | None = None  # UIDs in the file; None: it may hold anything
+        self._forgotten: set[str] = set()
         self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         claims.add_handler(self._note)
@@ -126,24 +129,34 @@ class LocalCopy:
 
     async def forget(self, uid: str) -> None:
         """Returns when the file does not hold the claim of this UID, which is being deleted or gone. Raises OSError."""
+        self._forgotten.add(uid)
         while self._written is None or uid in self._written:
-            await self._write(but=uid)
+            await self._write()
 
-    async def _write(self, *, but: str = "") -> None:
+    def is_forgotten(self, uid: str) -> bool:
+        """Its receipt is given, or about to be: nothing may be wired with it any more."""
+        return uid in self._forgotten
+
+    async def _write(self) -> None:
         async with self._writing:
-            if but and self._written is not None and but not in self._written:
-                return  # somebody else's write did it
-            claims = [one for one in self._claims.store.list() if not one.metadata.deleting and one.metadata.uid != but]
+            claims = [
+                one
+                for one in self._claims.store.list()
+                if not one.metadata.deleting and one.metadata.uid not in self._forgotten
+            ]
             uids = frozenset(one.metadata.uid for one in claims)
             if uids == self._written:
                 return
             bare = (msgspec.structs.replace(one, status=type(one.status)()) for one in claims)
             content = msgspec.json.encode(_Content(node=self._node, claims=tuple(bare)))
             self._written = None
-            await self._file.write(content)
+            # to its end: a thread that writes goes on when its caller is cancelled, and would meet the next write
+            await finish(self._file.write(content))
             self._written = uids
 
     def _note(self, change: Change[KuryrPort]) -> None:
+        if change.old is not None and (change.new is None or change.new.metadata.uid != change.old.metadata.uid):
+            self._forgotten.discard(change.old.metadata.uid)
         before = change.old is not None and not change.old.metadata.deleting
         after = change.new is not None and not change.new.metadata.deleting
         if before != after or (before and change.old and change.old.metadata.uid != change.object.metadata.uid):

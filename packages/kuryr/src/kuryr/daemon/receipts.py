@@ -6,7 +6,8 @@
 - A claim's status says that it is plugged, once per sandbox; or that its port is another's (`PortConflict`), and then
   the controller replaces it.
 
-An OVSDB that is away says nothing of what is wired: then there is no receipt.
+An OVSDB that is away says nothing of what is wired: then there is no receipt. A claim whose receipt is under way is not
+wired any more, although the store may be behind and show it as living.
 """
 
 import datetime
@@ -94,7 +95,7 @@ class Receipts:
         self.controller.enqueue(claim.key)
 
     def unwired(self, records: Iterable[SandboxRecord], *pods: ObjectKey) -> None:
-        """These are not wired any more: receipts may be due."""
+        """These may not be wired any more: receipts may be due."""
         for key in {*pods, *(ObjectKey(record.pod_namespace, record.pod_name) for record in records)}:
             self.controller.enqueue(key)
         self._look_at_quarantine()
@@ -104,7 +105,8 @@ class Receipts:
         return find_winner(claim, self._rivals(claim), lambda one: bool(self._sandboxes(one, self._wiring.records())))
 
     def _rivals(self, claim: KuryrPort) -> list[KuryrPort]:
-        return [one for port_id in ports_of(claim) for one in self._claims.store.by_index("port", port_id)]
+        named = [one for port_id in ports_of(claim) for one in self._claims.store.by_index("port", port_id)]
+        return [one for one in named if not self._copy.is_forgotten(one.metadata.uid)]
 
     def _affected(self, claim: KuryrPort) -> set[ObjectKey]:
         return {claim.key, *(rival.key for rival in self._rivals(claim))}

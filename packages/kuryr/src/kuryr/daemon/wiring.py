@@ -87,8 +87,8 @@ class Wiring:
         self._vswitch = vswitch
         self._bridge = bridge
         self._keys = KeyedLock()
-        self._unsure: set[str] = set()
-        """Names of ports that could not be undone: the copy of OVSDB may not show them yet."""
+        self._unsure: dict[str, SandboxRecord] = {}
+        """Ports that could not be undone: the copy of OVSDB may not show them yet."""
 
     async def plug(self, sandbox: Sandbox, interface: InterfaceSpec, *, timeout_s: float) -> PluggedInterface:
         """Wire one interface and wait until traffic can flow. Raises KernelError, VswitchError.
@@ -106,7 +106,7 @@ class Wiring:
             except GeneratorExit:  # closed with a loop that has ended: nothing can be awaited any more
                 raise
             except BaseException:
-                await finish(self._undo(name))
+                await finish(self._undo(name, record_of(sandbox, interface)))
                 raise
         return PluggedInterface(
             sandbox=sandbox, interface=interface, host_ifname=name, host_mac_address=link.host_mac_address
@@ -114,7 +114,7 @@ class Wiring:
 
     async def _make(self, sandbox: Sandbox, interface: InterfaceSpec, name: str) -> AttachedLink:
         bridge = self._integration_bridge()
-        if name in self._vswitch.ports():
+        if name in self._unsure or name in self._vswitch.ports():
             # A repeated ADD. ovs-vswitchd keeps the old device of that name open, and would not notice a new one.
             await self._remove(name)
             await self._vswitch.wait_applied()
@@ -150,8 +150,8 @@ class Wiring:
             return False
 
     def records(self) -> tuple[SandboxRecord, ...]:
-        """What is wired, from the local copy of OVSDB."""
-        return tuple(self._vswitch.ports().values())
+        """What is wired, from the local copy of OVSDB, and what may be."""
+        return tuple({**self._unsure, **self._vswitch.ports()}.values())
 
     def finished(self) -> tuple[SandboxRecord, ...]:
         """Those whose ADD came to its end, not what a daemon that was killed meanwhile has left; and which no newer
@@ -227,6 +227,12 @@ class Wiring:
             record = self._vswitch.ports().get(name)
             if record is not None and await self._sweep_port(name, record, has_link=name in owners):
                 removed.append(record)
+        for name, record in tuple(self._unsure.items()):
+            async with self._keys.hold((record.container_id, record.ifname)):
+                if name in self._unsure:
+                    log.info("removing what could not be undone", extra={"link": name})
+                    await finish(self._remove(name))
+                    removed.append(record)
         return tuple(removed)
 
     async def _sweep_port(self, name: str, record: SandboxRecord, *, has_link: bool) -> bool:
@@ -263,17 +269,17 @@ class Wiring:
 
     async def _delete_port(self, name: str) -> None:
         await self._vswitch.del_port(name)
-        self._unsure.discard(name)
+        self._unsure.pop(name, None)
 
     def _may_have_port(self, name: str) -> bool:
         return not self.connected or name in self._unsure or name in self._vswitch.ports()
 
-    async def _undo(self, name: str) -> None:
+    async def _undo(self, name: str, record: SandboxRecord) -> None:
         """As `_remove`, but its own failures do not hide the one that led here; the sandbox's DEL comes anyway.
 
         The port may have been added although nobody has seen it yet.
         """
-        self._unsure.add(name)
+        self._unsure[name] = record
         for step in (self._delete_port, self._kernel.detach):
             try:
                 async with asyncio.timeout(UNDO_TIMEOUT_S):
