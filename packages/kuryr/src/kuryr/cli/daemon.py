@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from kubeloop import Cluster, ClusterConfig, load_config
+from kubeloop import Cluster, ClusterConfig, Part, load_config
 from kuryr.cli.running import open_component
 from kuryr.daemon.agent import Agent
 from kuryr.daemon.arbiter import ports_of
@@ -72,17 +72,21 @@ async def run_node(configuration: Configuration, cluster: ClusterConfig | Cluste
                     switch.cancel()
 
         async def announce() -> None:
-            await server.wait_listening()
             host.install()
             log.info("daemon serves: node=%s socket=%s", node, options.socket)
 
-        async def keep_clean() -> None:
-            await server.wait_listening()  # there is no other daemon, whose ADDs we would undo
-            await agent.keep_clean()
+        def alone(part: Part) -> Part:
+            """Once the socket is ours: another daemon's ADDs we would undo, and know nothing of for our receipts."""
+
+            async def run() -> None:
+                await server.wait_listening()
+                await part()
+
+            return run
 
         runtime.run_with(serve)
-        runtime.run_with(keep_clean)
-        runtime.run_with(copy.run)
+        for part in (agent.keep_clean, copy.run):
+            runtime.run_with(alone(part))
         for part in (receipts.controller.run, receipts.quarantine.run, node_port.run, reporter.run, announce):
-            runtime.lead_with(part)
+            runtime.lead_with(alone(part))
         await runtime.run()
