@@ -171,7 +171,9 @@ async def test_after_a_failed_write_the_file_is_written_again() -> None:
         await until_written(file, 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"node":"n1","claims":[{}]}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"node":"n1","claims":[{}]}', b"\xff", b'{"x":' + b"[" * 100_000, b"\0" * 4096]
+)
 async def test_a_file_that_cannot_be_read_is_as_good_as_none(content: bytes) -> None:
     copy, _claims = await reloaded(MemoryFile(content))
     assert copy.find(KEY) is None

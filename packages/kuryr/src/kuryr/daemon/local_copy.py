@@ -100,7 +100,7 @@ class LocalCopy:
             if content is None:
                 return
             read = msgspec.json.decode(content, type=_Content)
-        except (OSError, ValueError) as error:  # msgspec.DecodeError is a ValueError
+        except (OSError, ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
             log.warning("the local copy cannot be read: waiting for the API server: cause=%s", error)
             return
         if read.node == self._node:
