@@ -519,6 +519,20 @@ def test_status_fails_for_ovn_controller_and_not_for_the_api_server() -> None:
     play(scene)
 
 
+def test_check_cannot_tell_while_ovsdb_is_away() -> None:
+    async def scene(node: Node) -> None:
+        await node.claim()
+        config = {"prevResult": await node.call("ADD")}
+        node.machine.ovsdb.stop()
+        await asyncio.sleep(20)
+        assert (await refused(node.call("CHECK", config=config))).code == 11
+        node.machine.ovsdb.start()
+        await asyncio.sleep(5)
+        await node.call("CHECK", config=config)
+
+    play(scene)
+
+
 def test_check_passes_after_add_and_names_what_differs_then() -> None:
     async def scene(node: Node) -> None:
         await node.claim()

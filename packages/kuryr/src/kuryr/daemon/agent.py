@@ -21,7 +21,7 @@ from kuryr.daemon.readiness import Readiness
 from kuryr.daemon.receipts import Receipts
 from kuryr.daemon.records import SandboxRecord
 from kuryr.daemon.sandbox import Address, InterfaceSpec, PluggedInterface, Sandbox, desire_routes
-from kuryr.daemon.vswitch import PortInUse, VswitchError
+from kuryr.daemon.vswitch import PortInUse, VswitchError, VswitchUnavailable
 from kuryr.daemon.wiring import Wiring
 from kuryr.model.resources import Interface, KuryrPort
 
@@ -96,6 +96,8 @@ class Agent:
             if record is not None:
                 await self._wait_converged(request)
             observed = await self._wiring.observe(*key, request.netns)
+            if not self._wiring.connected:
+                raise VswitchUnavailable("there is no connection to OVSDB")
         except (VswitchError, KernelError) as error:
             raise CniError(CniCode.TRY_AGAIN_LATER, f"cannot look at the sandbox: {error}") from error
         if record is None and observed.host is None:
