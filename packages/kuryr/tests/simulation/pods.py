@@ -175,10 +175,16 @@ SANDBOX = system("sandbox-dies", make, kill_sandbox, delete, nodes=ONE, module=_
 async def delete_old_sandbox_late(world: World) -> None:
     """The kubelet's clean-up of the sandbox before comes when the new one runs."""
     runtime = world.backend.machines["node1"].runtime
-    before = list(runtime.sandboxes.values())
+    before = dict(runtime.sandboxes)
     await kill_sandbox(world)
-    await until(lambda: any(one.ready for one in runtime.sandboxes.values()))
-    for one in before:
+
+    def is_rebuilt() -> bool:
+        return any(one.ready for number, one in runtime.sandboxes.items() if number not in before)
+
+    await until(is_rebuilt)
+    if not is_rebuilt():
+        return  # the one before is still the pod's: its ADD was not done when it was to be killed
+    for one in before.values():
         with contextlib.suppress(CniFailed):
             await runtime.stop(one)
 
