@@ -10,7 +10,7 @@ SOURCES := packages tests benchmarks docs conftest.py
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kuryr-lab/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check docs test format bench bench-kubeloop sim soak lab lab-demo lab-down test-lab test-servers test-rest
+.PHONY: help check docs test format bench bench-kubeloop sim soak lab lab-demo lab-down test-lab test-servers test-system
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -41,19 +41,19 @@ format: $(READY) ## write the format that `make check` wants
 
 test: $(READY) ## all tests; those on the lab need root on Debian, and install what they need
 	@if [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then $(BIN)/kuryr lab install; fi
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-lab test-servers test-rest
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-lab test-servers test-system
 
-# At the same time: tests on the lab wait for containers, those with real API servers for time-outs; the rest computes (its
-# simulations above all), and gives way to them.
+# At the same time: tests on the lab wait for containers, those with real API servers for time-outs; the simulations of the
+# whole system compute, and give way to them.
 SERVERS := $(addprefix packages/kubeloop/tests/,faults contract differential)
 SYSTEM := packages/kuryr/tests/simulation
 test-lab:
 	$(BIN)/pytest -p no:cacheprovider tests
 test-servers:
 	$(BIN)/pytest -p no:cacheprovider $(SERVERS) packages/kuryr/tests --ignore $(SYSTEM)
-test-rest:
+	$(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 60
+test-system:
 	nice $(BIN)/pytest -p no:cacheprovider $(SYSTEM) --sim-seconds 240
-	nice $(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 60
 
 RUNS ?= 100000
 TARGET ?= $(SYSTEM)/scenarios.py packages/kubeloop/tests/simulation/scenarios.py
