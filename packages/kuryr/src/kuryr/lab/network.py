@@ -143,6 +143,8 @@ class Network:
             "ovn-bridge": "br-int",
             "ovn-bridge-datapath-type": "netdev",
             "ovn-bridge-mappings": "physnet1:br-ex",
+            # milliseconds; without it a restarted ovn-controller clears the flows before it has the new ones
+            "ovn-ofctrl-wait-before-clear": "2000",
         }
         if node.gateway:
             ids["ovn-cms-options"] = "enable-chassis-as-gw"
