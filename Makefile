@@ -51,9 +51,9 @@ test-lab:
 	$(BIN)/pytest -p no:cacheprovider tests
 test-servers:
 	$(BIN)/pytest -p no:cacheprovider $(SERVERS) packages/kuryr/tests --ignore $(SYSTEM)
-	$(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 60
+	$(BIN)/pytest docs README.md packages --ignore packages/kuryr/tests $(addprefix --ignore ,$(SERVERS)) --sim-seconds 240
 test-system:
-	nice $(BIN)/pytest -p no:cacheprovider $(SYSTEM) --sim-seconds 240
+	nice $(BIN)/pytest -p no:cacheprovider $(SYSTEM) --sim-seconds 60
 
 RUNS ?= 100000
 TARGET ?= $(SYSTEM)/scenarios.py packages/kubeloop/tests/simulation/scenarios.py
